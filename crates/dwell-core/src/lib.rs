@@ -1,0 +1,8 @@
+//! The pure heart of dwell: names and typed ids, compose isolation, address plans, published
+//! names and the project's configuration. No I/O, no async, no clock, no randomness.
+
+pub mod id;
+pub mod name;
+
+pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
+pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};
