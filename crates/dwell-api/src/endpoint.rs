@@ -1,0 +1,137 @@
+//! The endpoint table: every path of the node API once, for the router and for clients.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+macro_rules! endpoints {
+    ($($(#[$meta:meta])* $name:ident = $path:literal;)*) => {
+        $($(#[$meta])* pub const $name: &str = $path;)*
+
+        /// Every path, for documentation and tests.
+        pub const ALL: &[&str] = &[$($name,)*];
+    };
+}
+
+endpoints! {
+    /// GET: the node and its parts.
+    NODE = "/v1/node";
+    /// POST: ends the daemon; what it started goes on.
+    NODE_STOP = "/v1/node/stop";
+    /// GET: what works and what does not, and what to do.
+    DOCTOR = "/v1/doctor";
+    /// GET: the OpenAPI document.
+    OPENAPI = "/v1/openapi.json";
+    /// GET: lists environments. POST: creates one (events).
+    ENVIRONMENTS = "/v1/environments";
+    /// GET: one environment.
+    ENVIRONMENT = "/v1/environments/{environment}";
+    /// POST: brings it up, making it first if asked to (events).
+    UP = "/v1/environments/{environment}/up";
+    /// POST: removes its containers and networks; keeps tree and volumes (events).
+    DOWN = "/v1/environments/{environment}/down";
+    /// POST: removes everything of it (events).
+    DESTROY = "/v1/environments/{environment}/destroy";
+    /// GET: what destroying it would lose.
+    LOSSES = "/v1/environments/{environment}/losses";
+    /// GET: its work compared with its source.
+    DIFF = "/v1/environments/{environment}/diff";
+    /// POST: brings its work into its source.
+    MERGE = "/v1/environments/{environment}/merge";
+    /// POST: brings its source's work into it.
+    SYNC = "/v1/environments/{environment}/sync";
+    /// GET: its containers' logs, as lines.
+    LOGS = "/v1/environments/{environment}/logs";
+    /// GET: waits for a state.
+    WAIT = "/v1/environments/{environment}/wait";
+    /// GET: variables that lead to its services.
+    VARIABLES = "/v1/environments/{environment}/variables";
+    /// GET: how to run `docker compose` on it.
+    COMPOSE = "/v1/environments/{environment}/compose";
+    /// POST with an upgrade: runs a command in a container.
+    EXEC = "/v1/environments/{environment}/exec";
+    /// POST: starts a session in it.
+    ENVIRONMENT_SESSIONS = "/v1/environments/{environment}/sessions";
+    /// GET: one session.
+    SESSION = "/v1/environments/{environment}/sessions/{session}";
+    /// POST: ends a session's command.
+    SESSION_KILL = "/v1/environments/{environment}/sessions/{session}/kill";
+    /// GET: a session's transcript, as bytes.
+    TRANSCRIPT = "/v1/environments/{environment}/sessions/{session}/transcript";
+    /// POST: types text into a session.
+    SEND = "/v1/environments/{environment}/send";
+    /// GET: lists sessions.
+    SESSIONS = "/v1/sessions";
+    /// GET: an operation's events from its beginning.
+    OPERATION = "/v1/operations/{operation}";
+    /// POST: cancels an operation; what it did is undone.
+    OPERATION_CANCEL = "/v1/operations/{operation}/cancel";
+    /// POST: asks for, gives or takes back trust in what a directory wants to run.
+    TRUST = "/v1/trust";
+}
+
+/// Fills the `{...}` segments of a path, in order, with percent-encoded values.
+pub fn fill(path: &str, values: &[&str]) -> String {
+    let mut values = values.iter();
+    let mut filled = String::with_capacity(path.len());
+    for segment in path.split('/').skip(1) {
+        filled.push('/');
+        if segment.starts_with('{') {
+            encode(values.next().copied().unwrap_or_default(), &mut filled);
+        } else {
+            filled.push_str(segment);
+        }
+    }
+    filled
+}
+
+/// Adds a query made of a flat structure; absent fields are left out.
+pub fn query<Q: Serialize>(path: &str, query: &Q) -> String {
+    let mut full = path.to_owned();
+    let mut separator = '?';
+    let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(query) else {
+        return full;
+    };
+    for (name, value) in fields {
+        let text = match value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        full.push(separator);
+        full.push_str(&name);
+        full.push('=');
+        encode(&text, &mut full);
+        separator = '&';
+    }
+    full
+}
+
+fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            into.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(into, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::environment::{InProject, WaitFor, WaitQuery};
+
+    #[test]
+    fn values_are_encoded_into_their_segments() {
+        assert_eq!(fill(SESSION, &["a/1", "s ü"]), "/v1/environments/a%2F1/sessions/s%20%C3%BC");
+    }
+
+    #[test]
+    fn absent_fields_are_left_out_of_a_query() {
+        assert_eq!(query(NODE, &InProject { project: None }), "/v1/node");
+        let wait = WaitQuery { project: None, wanted: WaitFor::Ready, timeout: 5 };
+        assert_eq!(query("/w", &wait), "/w?for=ready&timeout=5");
+    }
+}
