@@ -99,7 +99,27 @@ mod tests {
         let Command::Init(it) = Arguments::parse_from(words.split(' ')).command else {
             panic!("not init");
         };
-        insta::assert_snapshot!(template(&it), @"");
+        insta::assert_snapshot!(template(&it), @r#"
+        # dwell's view of this project; every key may be left out.
+
+        # The project's name; by default the directory's.
+        project = "shop"
+
+        # Compose files, in order.
+        compose_files = ["a.yaml","b.yaml"]
+
+        # Files of variables for them.
+        # env_files = [".env"]
+
+        # What the names end in.
+        dns_suffix = "dev.x"
+
+        # The service behind an environment's own name.
+        # ingress = "web"
+
+        # Ignored files that every copy gets.
+        # copy = [".env*"]
+        "#);
         let parsed: toml::Table = toml::from_str(&template(&it)).unwrap();
         assert_eq!(parsed.keys().collect::<Vec<_>>(), ["compose_files", "dns_suffix", "project"]);
     }

@@ -24,22 +24,52 @@ fn the_list_leaves_out_columns_that_say_nothing() {
         ..environment("review", "blog")
     };
     let all = [environment("a1", "shop"), stopped.clone()];
-    assert_snapshot!(show::environments(&all, HOUR, Style::PLAIN), @"");
-    assert_snapshot!(show::environments(&[stopped], HOUR, Style::PLAIN), @"");
-    assert_snapshot!(show::environments(&[], HOUR, Style::PLAIN), @"");
+    assert_snapshot!(show::environments(&all, HOUR, Style::PLAIN), @r#"
+    NAME    PROJECT  STATUS   SERVICES  SESSIONS  URL                  BRANCH    AGE
+    a1      shop     running  2/2       1         http://shop.a1.test  dwell/a1  1h
+    review  blog     stopped  -         -         -                    -         4d
+    "#);
+    assert_snapshot!(show::environments(&[stopped], HOUR, Style::PLAIN), @r#"
+    NAME    PROJECT  STATUS   AGE
+    review  blog     stopped  4d
+    "#);
+    assert_snapshot!(show::environments(&[], HOUR, Style::PLAIN), @"no environments yet: `dwell up <name>` in a project makes one");
 }
 
 #[test]
 fn one_environment_shows_its_services_and_notes() {
     let notes = vec!["volume `assets` is shared with other environments".to_owned()];
     let it = Environment { notes, ..environment("a1", "shop") };
-    assert_snapshot!(show::environment(&it, HOUR, Style::PLAIN), @"");
+    assert_snapshot!(show::environment(&it, HOUR, Style::PLAIN), @r#"
+    environment: a1 of project shop
+    status:      running
+    url:         http://shop.a1.test
+    tree:        /trees/shop/a1
+    source:      /src/shop
+    branch:      dwell/a1
+    subnets:     10.224.0.0/28
+    sessions:    1
+    created:     1h ago
+    id:          hyboqd4ahy, generation 2
+
+    SERVICE      STATE    HEALTH   NAME         ADDRESS     PORTS     URL
+    web          running  -        web.a1.test  10.224.0.3  80/tcp    http://web.a1.test
+    db (shared)  running  healthy  db.a1.test   10.224.0.3  5432/tcp  -
+
+    note: volume `assets` is shared with other environments
+    "#);
 }
 
 #[test]
 fn an_up_ends_with_services_and_where_to_look() {
     let it = environment("a1", "shop");
-    assert_snapshot!(show::brought_up(&it, "", Style::PLAIN), @"");
+    assert_snapshot!(show::brought_up(&it, "", Style::PLAIN), @r#"
+    SERVICE      STATE    HEALTH   NAME         ADDRESS     PORTS     URL
+    web          running  -        web.a1.test  10.224.0.3  80/tcp    http://web.a1.test
+    db (shared)  running  healthy  db.a1.test   10.224.0.3  5432/tcp  -
+
+    a1 of shop is running: http://shop.a1.test
+    "#);
 }
 
 #[test]
@@ -52,7 +82,12 @@ fn sessions_show_how_they_ended() {
     };
     let lost = Session { status: SessionStatus::Lost, attached: 0, ..session("aider", "a1") };
     let all = [session("claude", "a1"), ended, lost];
-    assert_snapshot!(show::sessions(&all, 90_000_000, Style::PLAIN), @"");
+    assert_snapshot!(show::sessions(&all, 90_000_000, Style::PLAIN), @r#"
+    SESSION  ENV  PROJECT  STATUS     ATTACHED  AGE  COMMAND
+    claude   a1   shop     running    1         1m   claude -p 'fix the tests'
+    npm      a1   shop     ended (2)  -         1m   npm -p 'fix the tests'
+    aider    a1   shop     lost       -         1m   aider -p 'fix the tests'
+    "#);
 }
 
 #[test]
@@ -60,7 +95,13 @@ fn a_problem_says_what_and_why_and_what_to_do() {
     let problem = Problem::new(Code::UnsavedWork, "environment `a1` has uncommitted work")
         .details(["src/cart.rs", "src/main.rs"])
         .hint("`dwell merge a1` keeps it; --force loses it");
-    assert_snapshot!(show::problem(&problem, Style::PLAIN), @"");
+    assert_snapshot!(show::problem(&problem, Style::PLAIN), @r#"
+    error: environment `a1` has uncommitted work
+      src/cart.rs
+      src/main.rs
+    hint: `dwell merge a1` keeps it; --force loses it
+    (unsaved_work)
+    "#);
 }
 
 #[test]
@@ -71,7 +112,12 @@ fn losses_are_named_and_long_lists_are_cut() {
         sessions: vec!["claude".to_owned()],
         volumes: vec!["data".to_owned()],
     };
-    assert_snapshot!(show::losses(&losses).join("\n"), @"");
+    assert_snapshot!(show::losses(&losses).join("\n"), @r#"
+    uncommitted work: f1, f2, f3, f4, f5 and 3 more
+    1 commit that is nowhere else
+    running sessions: claude
+    volumes: data
+    "#);
     assert!(show::losses(&Losses::default()).is_empty());
 }
 
@@ -97,14 +143,20 @@ fn the_daemon_shows_its_parts_and_what_to_do() {
         proxy: None,
         suffixes: vec!["test".to_owned()],
     };
-    assert_snapshot!(show::node(&node, HOUR, Style::PLAIN), @"");
+    assert_snapshot!(show::node(&node, HOUR, Style::PLAIN), @r#"
+    node biacqaeabi runs dwell 0.1.0 (process 7) for 1h, 3 environments
+
+    ✓ engine: unix:///var/run/docker.sock
+    ✗ dns: 127.0.0.1:5354 is taken
+      fix: free the port
+    "#);
     let finding = Finding {
         what: "engine".to_owned(),
         ok: true,
         detail: "20.10".to_owned(),
         fix: None,
     };
-    assert_snapshot!(show::findings(&[finding], Style::PLAIN), @"");
+    assert_snapshot!(show::findings(&[finding], Style::PLAIN), @"✓ engine: 20.10");
 }
 
 #[test]
@@ -115,7 +167,11 @@ fn trust_names_the_commands() {
         commands: vec!["setup: npm ci".to_owned()],
         trusted: false,
     };
-    assert_snapshot!(show::trust(&state, Style::PLAIN), @"");
+    assert_snapshot!(show::trust(&state, Style::PLAIN), @r#"
+    /src/shop wants to run:
+      setup: npm ci
+    not trusted
+    "#);
 }
 
 #[test]

@@ -14,7 +14,6 @@ pub(super) fn systemd(program: &Path) -> String {
     format!(
         "[Unit]
 Description=dwell: isolated environments and agent sessions
-Documentation=man:dwell(1)
 
 [Service]
 Type=simple
@@ -75,7 +74,20 @@ mod tests {
 
     #[test]
     fn the_systemd_unit_kills_only_the_daemon() {
-        insta::assert_snapshot!(systemd(Path::new("/usr/local/bin/dwell")), @"");
+        insta::assert_snapshot!(systemd(Path::new("/usr/local/bin/dwell")), @r#"
+        [Unit]
+        Description=dwell: isolated environments and agent sessions
+
+        [Service]
+        Type=simple
+        ExecStart=/usr/local/bin/dwell node run
+        KillMode=process
+        Restart=on-failure
+        RestartSec=1
+
+        [Install]
+        WantedBy=default.target
+        "#);
     }
 
     #[test]
@@ -87,6 +99,34 @@ mod tests {
     #[test]
     fn the_launchd_agent_leaves_sessions_running() {
         let agent = launchd(Path::new("/opt/a&b/dwell"), Path::new("/Users/a/node.log"));
-        insta::assert_snapshot!(agent, @"");
+        insta::assert_snapshot!(agent, @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
+        <plist version="1.0">
+        <dict>
+          <key>Label</key>
+          <string>dev.dwell.node</string>
+          <key>ProgramArguments</key>
+          <array>
+            <string>/opt/a&amp;b/dwell</string>
+            <string>node</string>
+            <string>run</string>
+          </array>
+          <key>RunAtLoad</key>
+          <true/>
+          <key>KeepAlive</key>
+          <dict>
+            <key>SuccessfulExit</key>
+            <false/>
+          </dict>
+          <key>AbandonProcessGroup</key>
+          <true/>
+          <key>StandardOutPath</key>
+          <string>/Users/a/node.log</string>
+          <key>StandardErrorPath</key>
+          <string>/Users/a/node.log</string>
+        </dict>
+        </plist>
+        "#);
     }
 }
