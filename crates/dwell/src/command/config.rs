@@ -53,9 +53,9 @@ pub(crate) fn init(it: &Init, context: &Context) -> Ended {
     std::fs::write(&path, template(it)).map_err(|e| {
         Problem::new(Code::Internal, format!("`{}` could not be written: {e}", path.display()))
     })?;
-    context.output.result(&serde_json::json!({ "file": path }), |_, _| {
-        format!("wrote {}", path.display())
-    })?;
+    context
+        .output
+        .result(&serde_json::json!({ "file": path }), |_, _| format!("wrote {}", path.display()))?;
     Ok(0)
 }
 

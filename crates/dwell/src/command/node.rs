@@ -38,9 +38,9 @@ async fn start(context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let node: Status = client.get(endpoint::NODE).await?;
     warn_of_version(&node, context);
-    context.output.result(&node, |node, _| {
-        format!("dwell {} runs (process {})", node.version, node.pid)
-    })?;
+    context
+        .output
+        .result(&node, |node, _| format!("dwell {} runs (process {})", node.version, node.pid))?;
     Ok(0)
 }
 
