@@ -3,21 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use dwell_core::environment::{Desired, TreeKind};
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-/// What is wanted of an environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Desired {
-    /// Its services should run.
-    Running,
-    /// Its services should not run.
-    Stopped,
-    /// It should be gone.
-    Destroyed,
-}
 
 /// What an environment was seen to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,22 +41,6 @@ impl Status {
             Self::Unknown => "unknown",
         }
     }
-}
-
-/// How an environment's tree came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TreeKind {
-    /// A git worktree of the source's repository.
-    Worktree,
-    /// A git clone of the source's repository.
-    Clone,
-    /// A copy of a directory that is not under git.
-    Copy,
-    /// The source directory itself.
-    InPlace,
-    /// A directory that started empty.
-    Empty,
 }
 
 /// What kind of container stands for a service.
