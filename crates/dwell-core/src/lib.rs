@@ -4,6 +4,7 @@
 pub mod environment;
 pub mod id;
 pub mod name;
+pub mod observed;
 pub mod operation;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
