@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use dwell_core::environment::{Desired, TreeKind};
+pub use dwell_core::environment::Desired;
+pub use dwell_core::tree::TreeKind;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -102,8 +103,9 @@ pub struct Environment {
     /// The compose project's directory inside the tree.
     #[schema(value_type = String)]
     pub directory: PathBuf,
-    /// How the tree came to be.
-    pub tree_kind: TreeKind,
+    /// How the tree is made; `None` until it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree_kind: Option<TreeKind>,
     /// Its git branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
@@ -196,6 +198,9 @@ pub struct CreateEnvironment {
     /// The caller's `COMPOSE_*` variables, which compose would honour.
     #[serde(default)]
     pub compose_variables: BTreeMap<String, String>,
+    /// The caller's environment, for the setup hook. Kept in memory and never stored or logged.
+    #[serde(default)]
+    pub variables: Variables,
 }
 
 /// Brings an environment up.
@@ -221,6 +226,10 @@ pub struct Up {
     /// Waits until healthchecks pass.
     #[serde(default)]
     pub wait: bool,
+    /// The caller's environment, for interpolation in compose files and for hooks. Kept in memory
+    /// for the operation and never stored or logged.
+    #[serde(default)]
+    pub variables: Variables,
 }
 
 /// Destroys an environment.
@@ -363,11 +372,15 @@ pub struct WaitQuery {
     pub timeout: u64,
 }
 
-/// Variables that lead a program to an environment's services.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Variables {
-    /// Name and value, in the order to show.
-    pub variables: Vec<(String, String)>,
+/// Environment variables: name and value, in order. Values never show in debug output.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct Variables(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for Variables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} variables", self.0.len())
+    }
 }
 
 /// What a repository wants to run, and whether it may.

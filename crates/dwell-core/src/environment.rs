@@ -1,10 +1,11 @@
 //! An environment as it is wanted: the record that the store keeps and the daemon acts on.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::tree::Tree;
 use crate::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName, Suffix};
 
 /// What is wanted of an environment.
@@ -18,23 +19,6 @@ pub enum Desired {
     Stopped,
     /// It should be gone.
     Destroyed,
-}
-
-/// How an environment's tree came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum TreeKind {
-    /// A git worktree of the source's repository.
-    Worktree,
-    /// A git clone of the source's repository.
-    Clone,
-    /// A copy of a directory that is not under git.
-    Copy,
-    /// The source directory itself.
-    InPlace,
-    /// A directory that started empty.
-    Empty,
 }
 
 /// How the compose project is to be read, and which services are shared.
@@ -68,16 +52,10 @@ pub struct Environment {
     pub project: ProjectName,
     /// The directory it was made from.
     pub source: PathBuf,
-    /// Its own tree.
-    pub tree: PathBuf,
-    /// The compose project's directory inside the tree.
-    pub directory: PathBuf,
-    /// How the tree came to be.
-    pub tree_kind: TreeKind,
-    /// Its git branch.
-    pub branch: Option<String>,
-    /// The commit that its branch started from.
-    pub base: Option<String>,
+    /// The root of its tree, made or to be made.
+    pub root: PathBuf,
+    /// Its tree, once it is made.
+    pub tree: Option<Tree>,
     /// The suffix of its names.
     pub suffix: Suffix,
     /// The generation of its containers.
@@ -96,6 +74,16 @@ impl Environment {
     /// `project/name`, the way people and messages name it.
     pub fn label(&self) -> String {
         format!("{}/{}", self.project, self.name)
+    }
+
+    /// The compose project's directory.
+    pub fn directory(&self) -> &Path {
+        self.tree.as_ref().map_or(&self.root, |tree| &tree.project_dir)
+    }
+
+    /// Its git branch.
+    pub fn branch(&self) -> Option<&str> {
+        self.tree.as_ref()?.branch.as_deref()
     }
 
     /// The compose project name of the present generation. Volumes and networks have names of

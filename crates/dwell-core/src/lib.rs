@@ -6,6 +6,7 @@ pub mod id;
 pub mod name;
 pub mod observed;
 pub mod operation;
+pub mod tree;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dwell_core::environment::{Desired, Environment, Options, TreeKind};
+use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::{Journal, Kind, Phase};
 use dwell_core::{EnvironmentId, Generation, OperationId, SharedId, Suffix};
 
@@ -14,11 +14,8 @@ fn environment(seed: u8, project: &str, name: &str) -> Environment {
         name: name.parse().unwrap(),
         project: project.parse().unwrap(),
         source: PathBuf::from("/src"),
-        tree: PathBuf::from("/tree"),
-        directory: PathBuf::from("/tree/app"),
-        tree_kind: TreeKind::Worktree,
-        branch: Some("dwell/a1".to_owned()),
-        base: None,
+        root: PathBuf::from("/tree"),
+        tree: None,
         suffix: Suffix::default(),
         generation: Generation::FIRST,
         desired: Desired::Stopped,

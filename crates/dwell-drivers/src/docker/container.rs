@@ -65,16 +65,18 @@ impl Engine {
         Ok(found.into_iter().map(container).collect())
     }
 
-    /// What happens to containers with a label, from now on. Ends when the engine goes away.
+    /// What happens to containers with a label from an instant on (seconds since the Unix
+    /// epoch). Ends when the engine goes away.
     pub fn changes(
         &self,
         labelled: &str,
+        since: i64,
     ) -> impl Stream<Item = Result<Change, EngineError>> + use<> {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             ("label".to_owned(), vec![labelled.to_owned()]),
         ]);
-        let options = EventsOptionsBuilder::new().filters(&filters).build();
+        let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
         let engine = self.clone();
         self.docker.events(Some(options)).filter_map(move |event| {
             let change = match event {
