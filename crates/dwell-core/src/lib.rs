@@ -7,6 +7,11 @@ pub mod name;
 pub mod observed;
 pub mod operation;
 pub mod tree;
+pub mod address;
+pub mod compose;
+pub mod id;
+pub mod name;
+pub mod published;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};
