@@ -1,6 +1,7 @@
 //! The pure heart of dwell: names and typed ids, compose isolation, address plans, published
 //! names and the project's configuration. No I/O, no async, no clock, no randomness.
 
+pub mod agent;
 pub mod id;
 pub mod name;
 
