@@ -2,3 +2,5 @@
 //! thin, says what failed on which object, and bounds every call in time.
 
 pub mod process;
+pub mod session;
+pub mod tmux;
