@@ -184,8 +184,6 @@ impl Sessions {
 
     /// Ends the tmux session of a start that failed, unless it is somebody else's of that name.
     async fn kill_own(&self, start: &StartSession) -> Result<(), TmuxError> {
-        let Ok(argv) = std::fs::read(start.directory.join(files::SPEC)) else { return Ok(()) };
-        drop(argv);
         let found = self.tmux.list().await?;
         let ours = found
             .iter()

@@ -128,7 +128,9 @@ impl Plain {
             // Programs write blanks as movements over them.
             'C' => {
                 let count = number.unwrap_or(1).clamp(1, BLANKS_MAX);
-                (0..count).for_each(|_| drop(self.show(' ', text)));
+                for _ in 0..count {
+                    self.show(' ', text);
+                }
                 State::Text
             }
             '@'..='~' => State::Text,

@@ -3,8 +3,10 @@
 //! output and the way in which the command ended, whatever becomes of tmux, the daemon and the
 //! terminals. (tmux's own `pipe-pane` starts after the command and ends before its last output.)
 
+mod buffer;
 mod child;
 mod relay;
+mod signals;
 mod terminal;
 
 use std::io;
@@ -14,6 +16,7 @@ use super::files::{self, Ending, Exit, ExitSlot, Spec, Started};
 use super::transcript;
 use child::{Child, NotStarted};
 use relay::Relay;
+use signals::Signals;
 use terminal::Terminal;
 
 /// The exit code when the session could not be run at all.
@@ -23,8 +26,7 @@ const BROKEN: i32 = 125;
 /// command's own, 128 and the signal's number, 127 where the command was not found, 126 where it
 /// could not be executed, 125 where the session itself is broken. Standard input is the terminal.
 pub fn main(directory: &Path) -> i32 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime.and_then(|runtime| runtime.block_on(run(directory))) {
+    match run(directory) {
         Ok(ending) => ending.exit_code(),
         Err(error) => {
             let _ = files::write_new(&directory.join(files::ERROR), error.to_string().as_bytes());
@@ -33,7 +35,7 @@ pub fn main(directory: &Path) -> i32 {
     }
 }
 
-async fn run(directory: &Path) -> io::Result<Ending> {
+fn run(directory: &Path) -> io::Result<Ending> {
     let missing = |name: &str| io::Error::other(format!("{name} is missing"));
     let spec: Spec =
         files::read_json(&directory.join(files::SPEC))?.ok_or_else(|| missing(files::SPEC))?;
@@ -43,19 +45,19 @@ async fn run(directory: &Path) -> io::Result<Ending> {
     let slot = ExitSlot::reserve(directory)?;
     let transcript = transcript::Writer::new(directory, spec.transcript_limit)?;
 
-    let signals = relay::Signals::listen()?;
+    let signals = Signals::listen()?;
     let terminal = Terminal::take(spec.pty)?;
-    let mut relay = Relay::new(terminal, transcript)?;
+    let mut relay = Relay::new(terminal, transcript);
     let variables = files::decode_environment(&variables);
     let ending = match Child::start(&spec, variables, relay.terminal()) {
         Ok(child) => {
             let started = Started { pid: child.pid(), shim: own_pid(), boot: files::boot() };
             let text = serde_json::to_vec(&started)?;
             files::write_atomically(&directory.join(files::STARTED), &text)?;
-            relay.run(child, signals).await?
+            relay.run(child, signals)?
         }
         Err(NotStarted { code, why }) => {
-            relay.say(&format!("dwell: {why}\r\n")).await;
+            relay.say(&format!("dwell: {why}\r\n"));
             Ending::Code(code)
         }
     };

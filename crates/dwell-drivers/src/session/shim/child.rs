@@ -55,7 +55,9 @@ impl Child {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&spec.directory).env_clear().envs(variables);
         let own = own_variables(&spec.directory, spec.pty);
-        STALE.iter().chain(TERMINAL).for_each(|name| drop(command.env_remove(name)));
+        for name in STALE.iter().chain(TERMINAL) {
+            command.env_remove(name);
+        }
         command.envs(own);
         let started = match spec.pty {
             true => on_pty(command, terminal),

@@ -2,21 +2,18 @@
 //! transcript, until the command has ended and its last byte is kept.
 
 use std::io;
-use std::os::fd::AsFd;
-use std::time::Duration;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
 
-use rustix::process::Signal as ToChild;
-use tokio::io::unix::AsyncFd;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 
+use super::buffer::Buffer;
 use super::child::Child;
+use super::signals::{Notice, Signals};
 use super::terminal::Terminal;
 use crate::session::files::Ending;
 use crate::session::transcript;
-
-/// The most that is under way in one direction, in bytes.
-const CHUNK: usize = 64 << 10;
 
 /// How long each of the signals that end the command may take before the next one.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -30,137 +27,71 @@ const HELD_MAX: usize = 1 << 20;
 /// How long the terminal may take to accept the last output.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The signals that matter to the shim.
-#[derive(Debug)]
-pub(super) struct Signals {
-    child: Signal,
-    resized: Signal,
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    /// Starts to listen; signals from now on are not missed.
-    pub(super) fn listen() -> io::Result<Self> {
-        Ok(Self {
-            child: signal(SignalKind::child())?,
-            resized: signal(SignalKind::window_change())?,
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-}
-
-/// The command is being ended: the signals still to come, and when.
+/// The command is being ended: the signal still to come, and when.
 #[derive(Debug, Default)]
 struct Farewell {
-    next: Option<(ToChild, Instant)>,
-    begun: bool,
+    next: Option<(Signal, Instant)>,
 }
 
 impl Farewell {
-    fn begin(&mut self, child: &Child, first: ToChild) {
-        if !self.begun {
-            self.begun = true;
+    fn begin(&mut self, child: &Child, first: Signal) {
+        if self.next.is_none() {
             self.send(child, first);
         }
     }
 
-    fn send(&mut self, child: &Child, signal: ToChild) {
+    fn send(&mut self, child: &Child, signal: Signal) {
         child.signal(signal);
         // A stopped process acts on a signal only once it goes on.
-        child.signal(ToChild::CONT);
-        let next = match signal {
-            ToChild::HUP => ToChild::TERM,
-            _ => ToChild::KILL,
-        };
+        child.signal(Signal::CONT);
+        let next = if signal == Signal::HUP { Signal::TERM } else { Signal::KILL };
         self.next = Some((next, Instant::now() + PATIENCE));
     }
-}
 
-/// Bytes on their way: filled from one side, emptied to the other.
-#[derive(Debug)]
-struct Buffer {
-    bytes: Box<[u8]>,
-    start: usize,
-    end: usize,
-}
-
-impl Buffer {
-    fn new() -> Self {
-        Self { bytes: vec![0; CHUNK].into(), start: 0, end: 0 }
+    /// How long until the next signal is due.
+    fn wait(&self) -> Option<Duration> {
+        self.next.map(|(_, at)| at.saturating_duration_since(Instant::now()))
     }
 
-    fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
-    fn content(&self) -> &[u8] {
-        self.bytes.get(self.start..self.end).unwrap_or_default()
-    }
-
-    fn clear(&mut self) {
-        (self.start, self.end) = (0, 0);
-    }
-
-    /// Replaces the content by what can be read now; `Ok(0)` at the end of the stream.
-    fn fill(&mut self, fd: impl AsFd) -> io::Result<usize> {
-        self.clear();
-        while let Some(room) = self.bytes.get_mut(self.end..).filter(|room| !room.is_empty()) {
-            match rustix::io::read(&fd, room) {
-                Ok(0) => break,
-                Ok(count) => self.end += count,
-                Err(rustix::io::Errno::INTR) => {}
-                // A terminal whose other side is closed says so by an error.
-                Err(rustix::io::Errno::IO) => break,
-                Err(_) if self.end > 0 => break,
-                Err(error) => return Err(error.into()),
-            }
+    fn go_on(&mut self, child: &Child) {
+        if let Some((signal, at)) = self.next
+            && Instant::now() >= at
+        {
+            self.send(child, signal);
         }
-        Ok(self.end)
-    }
-
-    fn empty(&mut self, fd: impl AsFd) -> io::Result<()> {
-        while !self.is_empty() {
-            match rustix::io::write(&fd, self.content()) {
-                Ok(count) => self.start += count,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
     }
 }
 
 /// The relay between the terminal and the command.
 #[derive(Debug)]
 pub(super) struct Relay {
-    terminal: AsyncFd<Terminal>,
+    terminal: Terminal,
     terminal_gone: bool,
     transcript: transcript::Writer,
     incomplete: Option<String>,
     output: Buffer,
     input: Buffer,
+    /// The command's output has ended, which it may do before the command does.
+    silent: bool,
 }
 
 impl Relay {
     /// A relay to this terminal.
-    pub(super) fn new(terminal: Terminal, transcript: transcript::Writer) -> io::Result<Self> {
-        Ok(Self {
-            terminal: AsyncFd::register(terminal)?,
+    pub(super) fn new(terminal: Terminal, transcript: transcript::Writer) -> Self {
+        Self {
+            terminal,
             terminal_gone: false,
             transcript,
             incomplete: None,
             output: Buffer::new(),
             input: Buffer::new(),
-        })
+            silent: false,
+        }
     }
 
     /// The terminal.
     pub(super) fn terminal(&self) -> &Terminal {
-        self.terminal.get_ref()
+        &self.terminal
     }
 
     /// Why output is missing from the transcript, where some is.
@@ -169,122 +100,145 @@ impl Relay {
     }
 
     /// Says something in the place of the command, in the transcript and on the terminal.
-    pub(super) async fn say(&mut self, text: &str) {
-        for chunk in text.as_bytes().chunks(CHUNK) {
-            self.output.clear();
-            for (to, from) in self.output.bytes.iter_mut().zip(chunk) {
-                *to = *from;
-            }
-            self.output.end = chunk.len();
-            self.keep();
-            self.show().await;
+    pub(super) fn say(&mut self, text: &str) {
+        if let Err(error) = self.transcript.append(text.as_bytes()) {
+            self.incomplete.get_or_insert_with(|| error.to_string());
         }
+        let _ = rustix::io::write(&self.terminal, text.as_bytes());
     }
 
     /// Relays until the command has ended and everything that it wrote is kept.
-    pub(super) async fn run(&mut self, child: Child, mut signals: Signals) -> io::Result<Ending> {
-        let mut child = AsyncChild::new(child)?;
+    pub(super) fn run(&mut self, mut child: Child, mut signals: Signals) -> io::Result<Ending> {
         let mut farewell = Farewell::default();
         loop {
-            if let Some(ending) = child.command.ended()? {
-                self.drain(&child).await;
+            if let Some(ending) = child.ended()? {
+                self.drain(&child)?;
                 return Ok(ending);
             }
-            self.step(&mut child, &mut signals, &mut farewell).await;
+            self.until_child_signal(&child, &mut signals, &mut farewell)?;
         }
     }
 
-    /// Waits for whatever comes next and does what it asks for.
-    async fn step(&mut self, child: &mut AsyncChild, on: &mut Signals, farewell: &mut Farewell) {
-        let next = farewell.next;
-        let escalate = async move {
-            match next {
-                Some((signal, at)) => {
-                    sleep_until(at).await;
-                    signal
-                }
-                None => std::future::pending().await,
+    /// Relays until a child may have ended.
+    fn until_child_signal(
+        &mut self,
+        child: &Child,
+        signals: &mut Signals,
+        farewell: &mut Farewell,
+    ) -> io::Result<()> {
+        loop {
+            let (terminal, stream) = (self.terminal_interest(), self.stream_interest());
+            let wanted = [
+                (signals.as_fd(), PollFlags::IN),
+                (self.terminal.as_fd(), terminal),
+                (child.stream.as_fd(), stream),
+            ];
+            let [signalled, terminal_ready, stream_ready] = wait(wanted, farewell.wait())?;
+            // Input comes before output, so that a flood does not delay keys.
+            if terminal_ready && terminal.contains(PollFlags::IN) {
+                self.read_terminal(child, farewell);
             }
-        };
-        let shown = !self.terminal_gone;
-        tokio::select! {
-            biased;
-            _ = on.child.recv() => {}
-            _ = on.resized.recv() => {
-                if let Ok(size) = self.terminal().size() {
-                    child.command.resize(size);
-                }
+            if stream_ready && !self.input.is_empty() && self.input.empty(&child.stream).is_err() {
+                self.input.clear();
             }
-            _ = on.hangup.recv() => farewell.begin(&child.command, ToChild::HUP),
-            _ = on.terminate.recv() => farewell.begin(&child.command, ToChild::TERM),
-            _ = on.interrupt.recv() => child.command.signal(ToChild::INT),
-            signal = escalate => farewell.send(&child.command, signal),
-            ready = self.terminal.readable(), if shown && self.input.is_empty() => {
-                let buffer = &mut self.input;
-                let read = ready.and_then(|mut guard| {
-                    guard.try_io(|fd| buffer.fill(fd)).unwrap_or(Err(would_block()))
-                });
-                match read {
-                    Ok(0) => self.lose_terminal(child, farewell),
-                    Ok(_) if !child.command.reads() => self.interpret(&child.command),
-                    Err(error) if !is_would_block(&error) => self.lose_terminal(child, farewell),
-                    _ => {}
-                }
+            if terminal_ready && !self.output.is_empty() {
+                self.write_terminal(child, farewell);
             }
-            ready = child.stream.writable(), if !self.input.is_empty() => {
-                let buffer = &mut self.input;
-                let written = ready.and_then(|mut guard| {
-                    guard.try_io(|fd| buffer.empty(fd)).unwrap_or(Err(would_block()))
-                });
-                if written.is_err_and(|error| !is_would_block(&error)) {
+            if stream_ready && stream.contains(PollFlags::IN) {
+                self.read_stream(child);
+            }
+            farewell.go_on(child);
+            if signalled && self.obey(signals, child, farewell) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn terminal_interest(&self) -> PollFlags {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, !self.terminal_gone && self.input.is_empty());
+        flags.set(PollFlags::OUT, !self.terminal_gone && !self.output.is_empty());
+        flags
+    }
+
+    fn stream_interest(&self) -> PollFlags {
+        let mut flags = PollFlags::empty();
+        flags.set(PollFlags::IN, !self.silent && self.output.is_empty());
+        flags.set(PollFlags::OUT, !self.input.is_empty());
+        flags
+    }
+
+    /// Acts on signals; whether a child may have ended.
+    fn obey(&self, signals: &mut Signals, child: &Child, farewell: &mut Farewell) -> bool {
+        let notices = signals.take();
+        for notice in &notices {
+            match notice {
+                Notice::Child => {}
+                Notice::Resized => {
+                    if let Ok(size) = self.terminal.size() {
+                        child.resize(size);
+                    }
+                }
+                Notice::Hangup => farewell.begin(child, Signal::HUP),
+                Notice::Terminate => farewell.begin(child, Signal::TERM),
+                Notice::Interrupt => child.signal(Signal::INT),
+            }
+        }
+        notices.contains(&Notice::Child)
+    }
+
+    fn read_terminal(&mut self, child: &Child, farewell: &mut Farewell) {
+        match self.input.fill(&self.terminal) {
+            Ok(Some(0)) | Err(_) => self.lose_terminal(child, farewell),
+            Ok(Some(_)) if child.reads() => {
+                if self.input.empty(&child.stream).is_err() {
                     self.input.clear();
                 }
             }
-            ready = self.terminal.writable(), if shown && !self.output.is_empty() => {
-                let buffer = &mut self.output;
-                let written = ready.and_then(|mut guard| {
-                    guard.try_io(|fd| buffer.empty(fd)).unwrap_or(Err(would_block()))
-                });
-                if written.is_err_and(|error| !is_would_block(&error)) {
-                    self.lose_terminal(child, farewell);
-                }
-            }
-            ready = child.stream.readable(), if !child.silent && self.output.is_empty() => {
-                let buffer = &mut self.output;
-                let read = ready.and_then(|mut guard| {
-                    guard.try_io(|fd| buffer.fill(fd)).unwrap_or(Err(would_block()))
-                });
-                match read {
-                    Ok(0) => child.silent = true,
-                    Ok(_) => self.keep(),
-                    Err(error) if !is_would_block(&error) => child.silent = true,
-                    Err(_) => {}
-                }
-            }
+            Ok(Some(_)) => self.interpret(child),
+            Ok(None) => {}
         }
-    }
-
-    /// The terminal is gone for good, which the command learns as from any terminal.
-    fn lose_terminal(&mut self, child: &AsyncChild, farewell: &mut Farewell) {
-        self.terminal_gone = true;
-        self.output.clear();
-        self.input.clear();
-        farewell.begin(&child.command, ToChild::HUP);
     }
 
     /// The keys that mean something to a command that reads nothing.
     fn interpret(&mut self, child: &Child) {
         for byte in self.input.content() {
             match byte {
-                0x03 => child.signal(ToChild::INT),
-                0x1c => child.signal(ToChild::QUIT),
+                0x03 => child.signal(Signal::INT),
+                0x1c => child.signal(Signal::QUIT),
                 _ => {}
             }
         }
         self.input.clear();
     }
 
-    fn keep(&mut self) {
+    fn read_stream(&mut self, child: &Child) {
+        match self.output.fill(&child.stream) {
+            Ok(Some(0)) | Err(_) => self.silent = true,
+            Ok(Some(_)) => {
+                self.keep_output();
+                // A terminal that is gone shows itself where it is read.
+                let _ = self.output.empty(&self.terminal);
+            }
+            Ok(None) => {}
+        }
+    }
+
+    fn write_terminal(&mut self, child: &Child, farewell: &mut Farewell) {
+        if self.output.empty(&self.terminal).is_err() {
+            self.lose_terminal(child, farewell);
+        }
+    }
+
+    /// The terminal is gone for good, which the command learns as from any terminal.
+    fn lose_terminal(&mut self, child: &Child, farewell: &mut Farewell) {
+        self.terminal_gone = true;
+        self.output.clear();
+        self.input.clear();
+        farewell.begin(child, Signal::HUP);
+    }
+
+    fn keep_output(&mut self) {
         if let Err(error) = self.transcript.append(self.output.content()) {
             self.incomplete.get_or_insert_with(|| error.to_string());
         }
@@ -293,72 +247,63 @@ impl Relay {
         }
     }
 
-    /// Waits until the terminal took the output, if it does so in time.
-    async fn show(&mut self) {
-        if !self.terminal_gone && timeout(LAST_WORDS, self.show_all()).await.is_err() {
-            self.terminal_gone = true;
-        }
-        self.output.clear();
-    }
-
-    async fn show_all(&mut self) {
-        while !self.output.is_empty() {
-            let Ok(mut guard) = self.terminal.writable().await else { return };
-            let buffer = &mut self.output;
-            if let Ok(Err(_)) = guard.try_io(|fd| buffer.empty(fd)) {
-                self.terminal_gone = true;
-                return;
-            }
-        }
-    }
-
     /// Keeps and shows what the command wrote before it ended. The kernel hands over all of it
     /// before it says that there is nothing, so nothing means done, unless somebody else still
     /// has the terminal open; they get a moment.
-    async fn drain(&mut self, child: &AsyncChild) {
-        self.show().await;
+    fn drain(&mut self, child: &Child) -> io::Result<()> {
+        self.show()?;
         let until = Instant::now() + AFTERGLOW;
         let mut seen = 0;
-        while !child.silent && seen < HELD_MAX {
-            match self.output.fill(child.stream.get_ref()) {
-                Ok(0) => return,
-                Ok(count) => {
+        while !self.silent && seen < HELD_MAX {
+            match self.output.fill(&child.stream) {
+                Ok(Some(0)) | Err(_) => self.silent = true,
+                Ok(Some(count)) => {
                     seen += count;
-                    self.keep();
-                    self.show().await;
+                    self.keep_output();
+                    self.show()?;
                 }
-                Err(error) if is_would_block(&error) => {
-                    match timeout_at(until, child.stream.readable()).await {
-                        Ok(Ok(mut guard)) => guard.clear_ready(),
-                        _ => return,
+                Ok(None) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    let [ready] = wait([(child.stream.as_fd(), PollFlags::IN)], Some(left))?;
+                    if !ready {
+                        break;
                     }
                 }
-                Err(_) => return,
             }
         }
+        Ok(())
+    }
+
+    /// Waits until the terminal took the output, if it does so in time.
+    fn show(&mut self) -> io::Result<()> {
+        let until = Instant::now() + LAST_WORDS;
+        while !self.terminal_gone && !self.output.is_empty() {
+            let left = until.saturating_duration_since(Instant::now());
+            let [ready] = wait([(self.terminal.as_fd(), PollFlags::OUT)], Some(left))?;
+            self.terminal_gone = !ready || self.output.empty(&self.terminal).is_err();
+        }
+        self.output.clear();
+        Ok(())
     }
 }
 
-/// The command with its stream made awaitable.
-#[derive(Debug)]
-struct AsyncChild {
-    command: Child,
-    stream: AsyncFd<std::os::fd::OwnedFd>,
-    /// Whether its output has ended, which it may do before the command does.
-    silent: bool,
-}
-
-impl AsyncChild {
-    fn new(command: Child) -> io::Result<Self> {
-        let stream = AsyncFd::register(command.stream.try_clone()?)?;
-        Ok(Self { command, stream, silent: false })
-    }
-}
-
-fn would_block() -> io::Error {
-    io::ErrorKind::WouldBlock.into()
-}
-
-fn is_would_block(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock
+/// Waits until one of the descriptors is ready for what is wanted of it, or the time is over;
+/// tells which are. Those of which nothing is wanted are not looked at.
+fn wait<const N: usize>(
+    wanted: [(BorrowedFd<'_>, PollFlags); N],
+    limit: Option<Duration>,
+) -> io::Result<[bool; N]> {
+    let some = |flags: PollFlags| !flags.is_empty();
+    let mut polled: Vec<PollFd<'_>> = wanted
+        .iter()
+        .filter(|(_, flags)| some(*flags))
+        .map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
+        .collect();
+    let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    match poll(&mut polled, limit.as_ref()) {
+        Err(rustix::io::Errno::INTR) => return Ok([false; N]),
+        result => result?,
+    };
+    let mut answers = polled.iter().map(|fd| some(fd.revents()));
+    Ok(wanted.map(|(_, flags)| some(flags) && answers.next().unwrap_or(false)))
 }

@@ -45,12 +45,6 @@ impl AsFd for Terminal {
     }
 }
 
-impl std::os::fd::AsRawFd for Terminal {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.fd.as_raw_fd()
-    }
-}
-
 impl Drop for Terminal {
     fn drop(&mut self) {
         let _ = termios::tcsetattr(&self.fd, OptionalActions::Now, &self.before);
