@@ -2,6 +2,7 @@
 //! names and the project's configuration. No I/O, no async, no clock, no randomness.
 
 pub mod environment;
+pub mod agent;
 pub mod id;
 pub mod name;
 pub mod observed;

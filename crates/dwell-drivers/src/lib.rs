@@ -4,3 +4,5 @@
 pub mod compose;
 pub mod docker;
 pub mod process;
+pub mod session;
+pub mod tmux;

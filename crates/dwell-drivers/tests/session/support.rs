@@ -1,0 +1,136 @@
+//! A tmux server of its own for a test, and ways to run sessions on it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use dwell_drivers::session::{DEFAULT_LIMIT, Event, Exit, SessionState, Sessions, StartSession};
+use dwell_drivers::tmux::{Size, Tmux, TmuxName};
+
+pub(crate) struct Node {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) sessions: Sessions,
+}
+
+impl Node {
+    pub(crate) fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let tmux = Arc::new(Tmux::new(root.path().join("run/tmux.sock")));
+        Self { sessions: Sessions::new(tmux, shim()), root }
+    }
+
+    pub(crate) fn tmux(&self) -> &Tmux {
+        self.sessions.tmux()
+    }
+
+    pub(crate) fn directory(&self, name: &str) -> PathBuf {
+        self.root.path().join("state").join(name)
+    }
+
+    pub(crate) fn spec(&self, name: &str, argv: &[&str]) -> StartSession {
+        StartSession {
+            directory: self.directory(name),
+            name: TmuxName::parse(name).unwrap(),
+            argv: argv.iter().map(|a| (*a).to_owned()).collect(),
+            cwd: self.root.path().to_owned(),
+            environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
+            size: Size { columns: 100, rows: 30 },
+            pty: true,
+            transcript_limit: DEFAULT_LIMIT,
+        }
+    }
+
+    /// Starts `argv` as a session of this name.
+    pub(crate) async fn start(&self, name: &str, argv: &[&str]) -> TmuxName {
+        let spec = self.spec(name, argv);
+        self.sessions.start(&spec).await.unwrap();
+        spec.name
+    }
+
+    /// Runs a session to its end.
+    pub(crate) async fn run(&self, spec: &StartSession) -> (Exit, Vec<u8>) {
+        self.sessions.start(spec).await.unwrap();
+        self.finish(&spec.directory, &spec.name).await
+    }
+
+    /// Follows a session from its start to its end.
+    pub(crate) async fn finish(&self, directory: &Path, name: &TmuxName) -> (Exit, Vec<u8>) {
+        let mut follow = self.sessions.follow(directory, name, 0).unwrap();
+        let mut output = Vec::new();
+        loop {
+            match follow.next().await.unwrap().expect("an end") {
+                Event::Output(part) => {
+                    assert_eq!(part.start, output.len() as u64, "a gap in the transcript");
+                    output.extend(part.bytes);
+                }
+                Event::Ended(exit) => return (exit, output),
+                Event::Lost => panic!("the session is lost"),
+            }
+        }
+    }
+
+    pub(crate) async fn state(&self, name: &TmuxName) -> SessionState {
+        self.sessions.state(&self.directory(name.as_str()), name).await.unwrap()
+    }
+
+    pub(crate) fn output(&self, name: &str) -> String {
+        let part = self.sessions.transcript(&self.directory(name), 0).unwrap();
+        String::from_utf8_lossy(&part.bytes).into_owned()
+    }
+
+    /// Waits until the transcript has this text.
+    pub(crate) async fn shows(&self, name: &str, text: &str) {
+        eventually(&format!("`{text}` in {name}"), || self.output(name).contains(text)).await;
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let socket = self.root.path().join("run/tmux.sock");
+        let _ = Command::new("tmux").arg("-S").arg(socket).arg("kill-server").output();
+    }
+}
+
+/// The shim as cargo built it beside this test; built now where only this test was asked for.
+pub(crate) fn shim() -> Vec<OsString> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let path = BUILT.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let path = test.parent().unwrap().parent().unwrap().join("examples/session_shim");
+        let newer = |p: &Path| std::fs::metadata(p).and_then(|m| m.modified()).ok();
+        if newer(&path) < newer(&test) {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["build", "--quiet", "--package", "dwell-drivers", "--example"]);
+            cargo.arg("session_shim").args(target(&path));
+            assert!(cargo.status().unwrap().success(), "the shim cannot be built");
+        }
+        assert!(path.exists(), "no shim at {}", path.display());
+        path
+    });
+    vec![path.clone().into_os_string(), "session-shim".into()]
+}
+
+/// The arguments by which cargo builds to the place where this test is.
+fn target(example: &Path) -> Vec<String> {
+    let profile = example.parent().and_then(Path::parent).unwrap();
+    let triple = profile.parent().and_then(Path::file_name).unwrap().to_str().unwrap();
+    let mut arguments = Vec::new();
+    if profile.file_name().is_some_and(|name| name == "release") {
+        arguments.push("--release".to_owned());
+    }
+    if triple.split('-').count() >= 3 {
+        arguments.extend(["--target".to_owned(), triple.to_owned()]);
+    }
+    arguments
+}
+
+/// Waits until it is so, at most 20 s.
+pub(crate) async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !so() {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
