@@ -4,7 +4,7 @@
 use std::net::{SocketAddr, UdpSocket};
 
 /// How many datagrams one batch holds.
-const BATCH: usize = 32;
+const BATCH: usize = 64;
 /// A query longer than this is cut off, and so malformed.
 const QUERY_MAX: usize = 2048;
 const ANSWER_USUAL: usize = 512;
@@ -50,9 +50,11 @@ impl Batch {
         }
     }
 
-    /// Waits for datagrams and takes those that are there, none when the read timed out.
-    pub(crate) fn receive(&mut self, socket: &UdpSocket) {
+    /// Waits for datagrams, takes those that are there and counts them: none when the read timed
+    /// out.
+    pub(crate) fn receive(&mut self, socket: &UdpSocket) -> usize {
         self.received = self.system.receive(socket, &mut self.datagrams);
+        self.received
     }
 
     /// Calls `make` for each received datagram with its sender and the buffer of its answer.
