@@ -38,7 +38,7 @@ build_busybox() {
     apt_update
     (cd "$work/deb" && apt-get "${apt_options[@]}" -qq -o APT::Sandbox::User=root download busybox-static)
     dpkg -x "$work"/deb/busybox-static_*.deb "$work/deb/root"
-    cp -L "$(find "$work/deb/root" -name busybox -type f | head -1)" "$root/bin/busybox"
+    cp "$(find "$work/deb/root" -path '*/bin/busybox' -type f | head -1)" "$root/bin/busybox"
     for applet in $("$root/bin/busybox" --list); do
         [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
     done
