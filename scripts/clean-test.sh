@@ -16,24 +16,45 @@ remove_labelled() {
     done
 }
 
-# Ends the processes that were started with this home in their environment.
+# Whether the process that made this directory still runs, or the directory is not ours to remove.
+in_use() {
+    if [ ! -O "$1" ] || [ ! -e "$1/owner" ]; then return 0; fi
+    if kill -0 "$(cat "$1/owner")" 2>/dev/null; then
+        say "$1 is in use"
+        return 0
+    fi
+    return 1
+}
+
+# Ends this user's processes in whose file (`environ`, `cmdline`, `cgroup`) the pattern occurs.
 end_processes() {
-    local proc
+    local proc file=$1 pattern=$2
     for proc in /proc/[0-9]*; do
-        if [ -O "$proc" ] && tr '\0' '\n' <"$proc/environ" 2>/dev/null | grep -q "^XDG_STATE_HOME=$1/"; then
+        if [ -O "$proc" ] && tr '\0' '\n' 2>/dev/null <"$proc/$file" | grep -q -e "$pattern"; then
             kill -9 "${proc#/proc/}" 2>/dev/null || true
         fi
     done
 }
 
 for home in /tmp/dwell-test-*; do
-    if [ ! -O "$home" ] || [ ! -e "$home/owner" ]; then continue; fi
-    if kill -0 "$(cat "$home/owner")" 2>/dev/null; then
-        say "$home is in use"
-        continue
-    fi
-    end_processes "$home"
+    if in_use "$home"; then continue; fi
+    end_processes environ "^XDG_STATE_HOME=$home/"
     [ ! -e "$home/node" ] || remove_labelled "$(cat "$home/node")"
     rm -rf "$home"
     say "removed $home"
+done
+
+for engine in /tmp/dwell-engine-*; do
+    if in_use "$engine"; then continue; fi
+    end_processes cmdline "$engine/"
+    for container in "$engine"/data/containers/*; do
+        [ -d "$container" ] || continue
+        end_processes cgroup "$(basename "$container")"
+        rmdir /sys/fs/cgroup{,/*}/docker/"$(basename "$container")" 2>/dev/null || true
+    done
+    awk -v at="$engine/" 'index($5, at) == 1 { print $5 }' /proc/self/mountinfo | tac |
+        xargs --no-run-if-empty --max-args 1 umount --lazy
+    ip netns del "$(basename "$engine")" 2>/dev/null || true
+    rm -rf "$engine"
+    say "removed $engine"
 done

@@ -45,8 +45,8 @@ apt_install() {
     has apt-get || die "not installed: $*" "install it with this system's own means, then run this again"
     say "installing $*"
     apt_update
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" -qq install -y \
-        --no-install-recommends "$@" >&2 || die "apt-get could not install: $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get "${apt_options[@]}" -qq -o Dpkg::Use-Pty=0 \
+        install -y --no-install-recommends "$@" >/dev/null || die "apt-get could not install: $*"
 }
 
 # The version of a package that apt would install; empty where there is none.

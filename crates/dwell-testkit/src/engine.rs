@@ -88,7 +88,7 @@ impl Engine {
         command.status().is_ok_and(|status| status.success())
     }
 
-    /// Kills dockerd with SIGKILL; containers go on running.
+    /// Kills dockerd with SIGKILL; containers go on running until the next start ends them.
     pub fn kill(&mut self) {
         self.dockerd.kill().expect("dockerd can be killed");
         self.dockerd.wait().expect("dockerd can be waited for");
@@ -121,7 +121,9 @@ impl Engine {
     }
 
     fn clean(&mut self) {
-        self.thaw();
+        if matches!(self.dockerd.try_wait(), Ok(None)) {
+            self.thaw();
+        }
         if self.answers() {
             let all = self.docker(["ps", "--all", "--quiet"]);
             let remove = ["rm", "--force", "--volumes"].into_iter().chain(all.stdout.lines());
