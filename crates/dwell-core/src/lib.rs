@@ -1,8 +1,10 @@
 //! The pure heart of dwell: names and typed ids, compose isolation, address plans, published
 //! names and the project's configuration. No I/O, no async, no clock, no randomness.
 
+pub mod config;
 pub mod id;
 pub mod name;
+pub mod trust;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};
