@@ -11,6 +11,10 @@ pub mod observed;
 pub mod operation;
 pub mod published;
 pub mod tree;
+pub mod config;
+pub mod id;
+pub mod name;
+pub mod trust;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};

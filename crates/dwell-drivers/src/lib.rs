@@ -6,3 +6,6 @@ pub mod docker;
 pub mod process;
 pub mod session;
 pub mod tmux;
+pub mod git;
+pub mod process;
+pub mod tree;
