@@ -56,9 +56,14 @@ pub(super) fn with_plain_environment(program: Program) -> Program {
 /// Whether tmux says that the session, or the whole server, is not there.
 pub(super) fn absent(finished: &Finished) -> bool {
     let message = finished.error_text();
-    ["can't find session", "can't find pane", "can't find window", "no server running"]
-        .iter()
-        .any(|start| message.starts_with(start))
+    const ABSENT: &[&str] = &[
+        "can't find session",
+        "can't find pane",
+        "can't find window",
+        "no current target",
+        "no server running",
+    ];
+    ABSENT.iter().any(|start| message.starts_with(start))
         || (message.starts_with("error connecting to")
             && (message.ends_with("(No such file or directory)")
                 || message.ends_with("(Connection refused)")))
