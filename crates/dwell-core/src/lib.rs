@@ -4,6 +4,7 @@
 pub mod address;
 pub mod agent;
 pub mod compose;
+pub mod config;
 pub mod environment;
 pub mod id;
 pub mod name;
@@ -11,9 +12,6 @@ pub mod observed;
 pub mod operation;
 pub mod published;
 pub mod tree;
-pub mod config;
-pub mod id;
-pub mod name;
 pub mod trust;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};

@@ -91,6 +91,10 @@ pub struct Container {
     pub health: Option<Health>,
     /// Its addresses by network name.
     pub addresses: BTreeMap<String, Ipv4Addr>,
+    /// The name of the image it was made from.
+    pub image: String,
+    /// The engine's id of that image.
+    pub image_id: String,
     /// Everything it is labelled with.
     pub labels: BTreeMap<String, String>,
 }
@@ -175,6 +179,8 @@ mod tests {
             state,
             health,
             addresses: BTreeMap::new(),
+            image: String::new(),
+            image_id: String::new(),
             labels: BTreeMap::new(),
         }
     }

@@ -41,6 +41,8 @@ pub enum Step {
     /// Writes the environment's compose file and starts its containers. Undone by removing
     /// them, unless the environment ran before.
     Containers,
+    /// Runs the trusted run hook, now that the services are there.
+    RunHook,
     /// Records that the environment is wanted running.
     WantRunning,
     /// Records that the environment is wanted stopped.
@@ -70,7 +72,7 @@ impl Kind {
     pub fn steps(self) -> &'static [Step] {
         use Step::{
             ArchiveHook, Containers, EndSessions, Files, Forget, Model, Record, ReleaseShared,
-            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, SetupHook, Shared,
+            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, RunHook, SetupHook, Shared,
             Subnets, Tree, WantGone, WantRunning, WantStopped,
         };
         match self {
@@ -78,7 +80,7 @@ impl Kind {
             Self::CreateUp => {
                 &[Record, Tree, Files, SetupHook, Model, Subnets, Shared, Containers, WantRunning]
             }
-            Self::Up => &[Model, Subnets, Shared, Containers, WantRunning],
+            Self::Up => &[Model, Subnets, Shared, Containers, RunHook, WantRunning],
             Self::Down => &[WantStopped, RemoveContainers, ReleaseShared],
             Self::Destroy => &[
                 WantGone,
@@ -113,6 +115,7 @@ impl Step {
             Self::Subnets => "allotting subnets",
             Self::Shared => "starting shared services",
             Self::Containers => "starting containers",
+            Self::RunHook => "running the run hook",
             Self::WantRunning | Self::WantStopped | Self::WantGone => "recording what is wanted",
             Self::ArchiveHook => "running the archive hook",
             Self::EndSessions => "ending sessions",

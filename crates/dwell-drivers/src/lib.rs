@@ -3,9 +3,8 @@
 
 pub mod compose;
 pub mod docker;
+pub mod git;
 pub mod process;
 pub mod session;
 pub mod tmux;
-pub mod git;
-pub mod process;
 pub mod tree;

@@ -186,6 +186,12 @@ fn requires(
     Ok(found)
 }
 
+/// The name under which relays find a shared instance on its network; unlike the service's name
+/// it cannot mean the relay itself.
+pub fn shared_host(id: &SharedId) -> String {
+    format!("shared-{id}")
+}
+
 /// Its own network, its peers' and the external ones that it names.
 fn networks(
     sharing: &Sharing<'_>,
@@ -202,6 +208,7 @@ fn networks(
     if label != sharing.service.as_str() {
         aliases.push(label);
     }
+    aliases.push(shared_host(sharing.id));
     let mut internal = true;
     for key in model.networking(given).keys() {
         let entry = given.get("networks").and_then(|networks| networks.get(&key));

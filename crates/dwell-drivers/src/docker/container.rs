@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use bollard::query_parameters::{
-    EventsOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
+    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, StopContainerOptions,
 };
 use bytes::Bytes;
@@ -117,6 +117,13 @@ impl Engine {
         }
     }
 
+    /// The ports that a container's image says, as `5432/tcp`.
+    pub async fn exposed_ports(&self, id: &str) -> Result<Vec<String>, EngineError> {
+        let inspect = self.docker.inspect_container(id, None::<InspectContainerOptions>);
+        let seen = self.call("inspect container", QUICK, inspect).await?;
+        Ok(seen.config.and_then(|config| config.exposed_ports).unwrap_or_default())
+    }
+
     /// A container's log.
     pub fn logs(
         &self,
@@ -187,6 +194,8 @@ fn container(summary: ContainerSummary) -> Container {
         state: state(summary.state, status),
         health: health(status),
         addresses,
+        image: summary.image.unwrap_or_default(),
+        image_id: summary.image_id.unwrap_or_default(),
         labels,
     }
 }

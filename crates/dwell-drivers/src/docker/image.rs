@@ -12,13 +12,18 @@ use futures_util::StreamExt;
 use super::{Engine, EngineError, QUICK};
 
 impl Engine {
-    /// Whether an image with this tag is there.
-    pub async fn has_image(&self, tag: &str) -> Result<bool, EngineError> {
+    /// The id of the image with this tag; `None` when there is none.
+    pub async fn image_id(&self, tag: &str) -> Result<Option<String>, EngineError> {
         match self.call("inspect image", QUICK, self.docker.inspect_image(tag)).await {
-            Ok(_) => Ok(true),
-            Err(e) if e.is_not_found() => Ok(false),
+            Ok(image) => Ok(image.id),
+            Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Whether an image with this tag is there.
+    pub async fn has_image(&self, tag: &str) -> Result<bool, EngineError> {
+        Ok(self.image_id(tag).await?.is_some())
     }
 
     /// Makes an image with this tag out of a root file system as an uncompressed tar archive;

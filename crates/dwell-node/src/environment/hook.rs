@@ -17,8 +17,17 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// Runs the setup hook of a new environment.
 pub(super) async fn setup(context: &mut Context) -> Result<(), Problem> {
     let config = project::load(context.environment.directory()).await?;
-    for command in config.setup_commands() {
-        run(context, "setup", &config, &command).await?;
+    for command in &config.hooks.setup {
+        run(context, "setup", &config, command).await?;
+    }
+    Ok(())
+}
+
+/// Runs the run hook, after the environment came up.
+pub(super) async fn run_after_up(context: &mut Context) -> Result<(), Problem> {
+    let Some(reading) = &context.reading else { return Ok(()) };
+    for command in &reading.config.hooks.run {
+        run(context, "run", &reading.config, command).await?;
     }
     Ok(())
 }
@@ -30,8 +39,8 @@ pub(super) async fn archive(context: &mut Context) -> Result<(), Problem> {
         return Ok(());
     }
     let Ok(config) = project::load(context.environment.directory()).await else { return Ok(()) };
-    for command in config.archive_commands() {
-        if let Err(problem) = run(context, "archive", &config, &command).await {
+    for command in &config.hooks.archive {
+        if let Err(problem) = run(context, "archive", &config, command).await {
             context.operation.note(format!("the archive hook did not run well: {problem}"));
         }
     }

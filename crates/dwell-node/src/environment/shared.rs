@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use dwell_api::{Code, Event, Problem};
 use dwell_core::address::Need;
-use dwell_core::compose::{Service, SharedDefinition, Sharing, shared_definition, shared_project_name};
+use dwell_core::compose::{Service, SharedDefinition, Sharing, shared_definition, shared_host, shared_project_name};
 use dwell_core::environment::Options;
 use dwell_core::observed::{Condition, condition, label};
 use dwell_core::{ServiceName, SharedId};
@@ -90,7 +90,7 @@ async fn plan_relays(
         if let Some(known) = ports.get(name).filter(|known| !known.is_empty()) {
             facts.ports.clone_from(known);
         }
-        let spec = relay::spec(&image, &facts, &host_of(&record.id), vec![network_of(&record.id)])?;
+        let spec = relay::spec(&image, &facts, &shared_host(&record.id), vec![network_of(&record.id)])?;
         reading.relays.insert(name.clone(), spec);
     }
     Ok(())
@@ -98,13 +98,7 @@ async fn plan_relays(
 
 /// The Docker name of a shared instance's own network.
 fn network_of(id: &SharedId) -> String {
-    format!("dwell-shared-{id}")
-}
-
-/// The name under which relays find a shared instance on its network; unlike the service's name
-/// it cannot mean the relay itself.
-fn host_of(id: &SharedId) -> String {
-    format!("shared-{id}")
+    format!("dwell-shared-{id}-default")
 }
 
 /// The record of a service's shared instance; a new one where there is none.
