@@ -3,6 +3,7 @@
 
 pub mod id;
 pub mod name;
+pub mod resolver;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};
