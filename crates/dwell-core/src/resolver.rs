@@ -357,7 +357,11 @@ fn plain(facts: &Facts) -> Result<Plan, PlanError> {
             "the system asks dwell first, at {DNS_ADDRESS}:53; dwell answers {} itself and passes \
              other names on to {}",
             list(&facts.suffixes),
-            if named.is_empty() { "nobody: none is configured".to_owned() } else { named.join(", ") }
+            if named.is_empty() {
+                "nobody: none is configured".to_owned()
+            } else {
+                named.join(", ")
+            }
         ),
         "the former servers stay listed after it: while dwell does not run the system asks them"
             .to_owned(),

@@ -61,7 +61,8 @@ pub async fn explain(
     let name = inquiry.name.trim_end_matches('.').to_ascii_lowercase();
     let mut findings = Vec::new();
     let suffix = inquiry.suffixes.iter().find(|suffix| {
-        name.strip_suffix(suffix.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        name.strip_suffix(suffix.as_str())
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     });
     let Some(suffix) = suffix else {
         let known: Vec<&str> = inquiry.suffixes.iter().map(Suffix::as_str).collect();
@@ -71,8 +72,7 @@ pub async fn explain(
     let (finding, wanted) = own_server(inquiry.server, &name).await;
     findings.push(finding);
     findings.extend(switch(inquiry.root));
-    let content =
-        fs::read_to_string(inquiry.root.join("etc/resolv.conf")).unwrap_or_default();
+    let content = fs::read_to_string(inquiry.root.join("etc/resolv.conf")).unwrap_or_default();
     findings.extend(servers(&content, &name, &wanted).await);
     if resolv_conf::nameservers(&content).contains(&STUB) {
         findings.push(routing(suffix, run).await);
@@ -108,9 +108,13 @@ async fn own_server(server: SocketAddr, name: &str) -> (Finding, BTreeSet<IpAddr
         }
         Ok(answer) => {
             let fix = match answer.rcode {
-                3 => "no running service has this name; `dwell ls` and `dwell url` show those that do",
+                3 => {
+                    "no running service has this name; `dwell ls` and `dwell url` show those that do"
+                }
                 5 => "use one of the full names",
-                _ => "the name has no IPv4 address; ask for a service, such as `web.<env>.<suffix>`",
+                _ => {
+                    "the name has no IPv4 address; ask for a service, such as `web.<env>.<suffix>`"
+                }
             };
             (Finding::bad(what, told(&answer), fix), BTreeSet::new())
         }
@@ -166,10 +170,7 @@ fn same(got: &[IpAddr], wanted: &BTreeSet<IpAddr>) -> bool {
     !wanted.is_empty() && got.iter().copied().collect::<BTreeSet<_>>() == *wanted
 }
 
-async fn routing(
-    suffix: &Suffix,
-    run: impl AsyncFn(&[&str]) -> Result<String, String>,
-) -> Finding {
+async fn routing(suffix: &Suffix, run: impl AsyncFn(&[&str]) -> Result<String, String>) -> Finding {
     let what = "systemd-resolved's routing";
     match run(&["resolvectl", "domain", LINK]).await {
         Ok(text) if text.split_ascii_whitespace().any(|word| word == format!("~{suffix}")) => {
@@ -189,9 +190,7 @@ async fn routing(
 /// What programs get, and whether it is what dwell says.
 async fn system(name: &str, wanted: &BTreeSet<IpAddr>) -> Finding {
     let what = "the system's resolver";
-    let shown = |all: &[IpAddr]| {
-        all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let shown = |all: &[IpAddr]| all.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ");
     let fix = "run `dwell setup`; a VPN may have replaced the resolver, then run it again, or use \
                `*.localhost` on dwell's HTTP proxy";
     match timeout(SYSTEM_LIMIT, lookup_host((name, 80))).await {
