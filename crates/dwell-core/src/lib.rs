@@ -13,6 +13,7 @@ pub mod operation;
 pub mod published;
 pub mod tree;
 pub mod trust;
+pub mod resolver;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};

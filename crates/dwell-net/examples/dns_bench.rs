@@ -126,7 +126,11 @@ fn update(names: usize) {
         }
     });
     seen.sort_unstable();
-    println!("update of 11 names seen: median {:.3} ms, largest {:.3} ms", part(&seen, 500), part(&seen, 1000));
+    println!(
+        "update of 11 names seen: median {:.3} ms, largest {:.3} ms",
+        part(&seen, 500),
+        part(&seen, 1000)
+    );
     for (what, all) in [("idle", &idle), ("100 updates/s", &busy)] {
         println!(
             "other answers, {what}: {} asked, median {:.3} ms, p99 {:.3} ms, largest {:.3} ms",

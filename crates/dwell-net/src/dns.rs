@@ -109,7 +109,11 @@ impl DnsServer {
         Ok(server)
     }
 
-    fn start(&mut self, sockets: Vec<Sockets>, end: watch::Receiver<bool>) -> Result<(), BindError> {
+    fn start(
+        &mut self,
+        sockets: Vec<Sockets>,
+        end: watch::Receiver<bool>,
+    ) -> Result<(), BindError> {
         let (jobs, queue) = mpsc::channel(forward::QUEUE);
         let mut listeners = Vec::new();
         let mut last = SocketAddr::from(([127, 0, 0, 1], 0));

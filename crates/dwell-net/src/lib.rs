@@ -2,6 +2,8 @@
 //! relays inside environments, and the integration with the system's resolver.
 
 pub mod dns;
+pub mod doctor;
 pub mod names;
 pub mod proxy;
 pub mod relay;
+pub mod setup;

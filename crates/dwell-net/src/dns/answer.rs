@@ -19,6 +19,9 @@ use crate::names::{Lookup, NameTable, Records, TTL, ambiguity};
 /// The largest UDP answer: what passes every path without fragments.
 const UDP_MAX: u16 = 1232;
 const UDP_MIN: u16 = 512;
+/// The flag that recursion is available: resolvers that ask us expect it of the servers that they
+/// are pointed at, and complain about others.
+const RECURSION: u8 = 0x80;
 
 /// How the query came.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -87,7 +90,7 @@ pub(crate) fn answer(view: &View<'_>, query: &[u8], by: Carrier, out: &mut Vec<u
 fn bare(query: &[u8], rcode: Rcode, out: &mut Vec<u8>) -> Verdict {
     out.extend_from_slice(query.get(..2).unwrap_or_default());
     let kept = query.get(2).copied().unwrap_or_default() & 0x79;
-    out.extend_from_slice(&[0x80 | kept, rcode.to_int(), 0, 0, 0, 0, 0, 0, 0, 0]);
+    out.extend_from_slice(&[0x80 | kept, RECURSION | rcode.to_int(), 0, 0, 0, 0, 0, 0, 0, 0]);
     Verdict::Reply
 }
 
@@ -215,7 +218,7 @@ impl Context<'_> {
         let fits = HEADER + question.len() + records.wire.len() + edns_length <= self.limit();
         let asked = self.query.get(2).copied().unwrap_or_default() & 0x01;
         out.extend_from_slice(self.query.get(..2).unwrap_or_default());
-        out.extend_from_slice(&[0x84 | asked | if fits { 0 } else { 0x02 }, 0]);
+        out.extend_from_slice(&[0x84 | asked | if fits { 0 } else { 0x02 }, RECURSION]);
         out.extend_from_slice(&[0, 1, 0, 0, 0, 0, 0, u8::from(self.edns.is_some())]);
         out.extend_from_slice(question);
         if fits {
@@ -243,9 +246,11 @@ impl Context<'_> {
         builder.set_push_limit(self.limit());
         let mut answer = builder.start_answer(query, parts.rcode.rcode()).map_err(drop)?;
         answer.header_mut().set_aa(parts.zone.is_some());
+        answer.header_mut().set_ra(true);
         let qname = Name::from_slice(self.question.name.as_wire()).map_err(drop)?;
         let ttl = Ttl::from_secs(TTL);
-        let zone = parts.zone.and_then(|(wire, serial)| Some((Name::from_slice(wire).ok()?, serial)));
+        let zone =
+            parts.zone.and_then(|(wire, serial)| Some((Name::from_slice(wire).ok()?, serial)));
         let mut negative = false;
         match (&parts.record, zone) {
             (Record::Soa, Some((name, serial))) => {
@@ -267,16 +272,17 @@ impl Context<'_> {
         }
         let mut additional = authority.additional();
         if let Some(edns) = self.edns {
-            additional.opt(|opt| {
-                opt.set_udp_payload_size(UDP_MAX);
-                opt.set_rcode(parts.rcode);
-                opt.set_dnssec_ok(edns.dnssec);
-                match parts.note.and_then(extended) {
-                    Some(error) => opt.push(&error),
-                    None => Ok(()),
-                }
-            })
-            .map_err(drop)?;
+            additional
+                .opt(|opt| {
+                    opt.set_udp_payload_size(UDP_MAX);
+                    opt.set_rcode(parts.rcode);
+                    opt.set_dnssec_ok(edns.dnssec);
+                    match parts.note.and_then(extended) {
+                        Some(error) => opt.push(&error),
+                        None => Ok(()),
+                    }
+                })
+                .map_err(drop)?;
         }
         *out = additional.finish();
         Ok(())

@@ -57,11 +57,8 @@ pub(crate) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Job>) {
 
 async fn over_udp(shared: &Shared, query: &[u8]) -> Option<Vec<u8>> {
     attempt(shared, query, async |upstream, query| {
-        let any: SocketAddr = if upstream.is_ipv4() {
-            ([0, 0, 0, 0], 0).into()
-        } else {
-            ([0u16; 8], 0).into()
-        };
+        let any: SocketAddr =
+            if upstream.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
         let socket = UdpSocket::bind(any).await.ok()?;
         socket.connect(upstream).await.ok()?;
         socket.send(query).await.ok()?;
@@ -125,5 +122,8 @@ fn answers(reply: &[u8], query: &[u8]) -> bool {
     reply.get(2).is_some_and(|flags| flags & 0x80 != 0)
         && u16_at(reply, 0) == u16_at(query, 0)
         && u16_at(reply, 4) == 1
-        && reply.get(HEADER..question.end).zip(asked).is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
+        && reply
+            .get(HEADER..question.end)
+            .zip(asked)
+            .is_some_and(|(a, b)| a.eq_ignore_ascii_case(b))
 }

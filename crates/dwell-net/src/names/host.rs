@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{LowerName, Lookup, NameTable, ambiguity, encode};
+use super::{Lookup, LowerName, NameTable, ambiguity, encode};
 
 /// Where a request for a host goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
