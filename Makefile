@@ -14,7 +14,7 @@ CARGO_FLAGS := --workspace --locked --target $(TARGET)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 DENY := $(shell command -v cargo-deny 2>/dev/null)
 
-.PHONY: help setup images build demo demo-clean test check bench install clean-test
+.PHONY: help setup images build demo demo-clean test check audit bench install clean-test
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-20s %s\n", $$1, $$2 }'
@@ -46,9 +46,12 @@ check: setup ## format, lints, dependency policy, layout
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 ifneq ($(DENY),)
-	cargo deny --workspace check
+	cargo deny --workspace check bans licenses sources
 endif
 	cargo test --locked --target $(TARGET) -p dwell-testkit --test tidy
+
+audit: ## known vulnerabilities in dependencies (takes cargo-deny and a connection)
+	cargo deny --workspace check advisories
 
 bench: images build ## compare with plain Docker, compose and git; the report goes to target/bench/report.md
 	@scripts/with-docker.sh scripts/bench.sh $(OUT)/release/dwell

@@ -1,6 +1,9 @@
 # shellcheck shell=bash
 # Shared by the scripts in this folder; sourced, never run.
 
+# Users' own PATH often lacks the system's programs.
+PATH=$PATH:/usr/sbin:/sbin
+
 # Says one line of progress on stderr.
 say() { printf '==> %s\n' "$*" >&2; }
 

@@ -24,11 +24,21 @@ else
 fi
 
 step() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
-show() { printf '%s$ %s%s\n' "$green" "$*" "$plain"; }
+show() { printf '\n%s$ %s%s\n' "$green" "$*" "$plain"; }
+
+# A command line as one would type it: words that need quotes have them.
+typed() {
+    local word line=''
+    for word in "$@"; do
+        [[ $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]] || word="'${word//\'/\'\\\'\'}'"
+        line+="$word "
+    done
+    printf '%s' "${line% }"
+}
 
 # Shows a command and runs it; the demo ends where it fails.
 run() {
-    show "$*"
+    show "$(typed "$@")"
     "$@" || die "the last command ended with exit code $?" \
         "\`dwell doctor\` looks for the cause; \`make demo-clean\` removes what was made"
 }
@@ -43,16 +53,13 @@ until_ok() {
     die "still failing after 60 s: $*"
 }
 
-# Removes what an earlier run made. An environment that is not there (exit code 3) is fine.
+# Removes what an earlier run made.
 remove() {
-    local environment code
-    [ -d "$shop" ] || return 0
-    for environment in red blue; do
-        code=0
-        (cd "$shop" && dwell destroy "$environment" --yes --force) >&2 || code=$?
-        [ $code -eq 0 ] || [ $code -eq 3 ] || die "$environment was not removed (exit code $code)"
-    done
-    rm -rf "$shop" "$shop.client.log"
+    if [ -d "$shop" ]; then
+        (cd "$shop" && dwell destroy red blue --force --ignore-not-found) >&2 ||
+            die "the environments of $shop were not removed"
+        rm -rf "$shop" "$shop.client.log"
+    fi
 }
 
 # A git repository of its own, as a newcomer's project would be.
@@ -67,8 +74,8 @@ copy_example() {
 two_environments() {
     step "1. Two environments of the same project, up at once. Its compose file fixes container
    names and host ports, so without dwell the second copy would not start. It is not changed."
-    run dwell up red
-    run dwell up blue
+    run dwell up red --wait
+    run dwell up blue --wait
     run dwell ls
     run dwell status red
 }
@@ -76,6 +83,7 @@ two_environments() {
 by_name() {
     local environment
     step "2. Every service has one name. Two databases listen on port 5432 side by side."
+    if ! has dig && has apt-get; then apt_install bind9-dnsutils; fi
     if has dig; then
         for environment in red blue; do
             run dig +short @127.0.0.1 -p 5354 "db.$environment.test"
@@ -94,33 +102,30 @@ by_name() {
         'import urllib.request as u; print(u.urlopen("http://web.red.test/api/orders").read().decode())'
 }
 
-# The session named by the agent in an environment still runs.
-agent_waits() { dwell sessions | grep -q red; }
+agent_heard() { dwell logs red --session agent | grep -q "noted: bake more"; }
 
 outliving_session() {
     step "3. A session outlives its client. A stand-in for a coding agent works on red's own branch;
    the terminal that started it is killed; the agent waits for its next task all the same."
-    show "dwell run ./tools/agent red 'Now with cakes' &"
-    dwell run ./tools/agent red 'Now with cakes' >"$shop.client.log" 2>&1 &
+    show "dwell run --name agent sh red ./tools/agent 'Now with cakes' &"
+    dwell run --name agent sh red ./tools/agent 'Now with cakes' >"$shop.client.log" 2>&1 &
     local client=$!
     until_ok grep -q 'what next?' "$shop.client.log"
     cat "$shop.client.log"
     echo
-    show "kill -9 $client   # the client, as if the terminal was closed"
+    show "kill -9 $client   # the client, as if its terminal was closed"
     kill -9 "$client"
     wait "$client" 2>/dev/null || true
     rm -f "$shop.client.log"
-    until_ok agent_waits
     run dwell sessions
-    run dwell send red 'bake more'
-    show "dwell logs red --session"
-    until_ok sh -c 'dwell logs red --session | grep -q "noted: bake more"'
-    dwell logs red --session
+    run dwell send --session agent red 'bake more'
+    until_ok agent_heard
+    run dwell logs red --session agent
     echo
     echo "Its work is on the branch dwell/red, live in red and nowhere else:"
     run dwell diff red
-    run sh -c 'curl -sS http://web.red.localhost:7080/ | grep h1'
-    run sh -c 'curl -sS http://web.blue.localhost:7080/ | grep h1'
+    run curl -sS http://web.red.localhost:7080/
+    run curl -sS http://web.blue.localhost:7080/
 }
 
 good_bye() {

@@ -116,13 +116,18 @@ drop_stale_pid() {
 wait_for_engine() {
     local seconds=$1
     for _ in $(seq $((seconds * 5))); do
-        if engine_answers || permission_denied; then return 0; fi
+        if engine_runs; then return 0; fi
         sleep 0.2
     done
     return 1
 }
 
 permission_denied() { [ -S "$socket" ] && [ ! -w "$socket" ]; }
+
+# Whether an engine answers this user, or would answer root.
+engine_runs() {
+    engine_answers || { permission_denied && as_root timeout 10 docker version >/dev/null 2>&1; }
+}
 
 start_engine() {
     case "${DOCKER_HOST:-unix://$socket}" in
@@ -151,10 +156,11 @@ start_engine() {
 join_docker_group() {
     local user
     user=$(id -un)
+    if id -nG "$user" | grep -qw docker; then return; fi
     if [ "${installed_docker:-}" = yes ]; then
         say "adding $user to the group docker"
         as_root usermod -aG docker "$user"
-    elif ! id -nG "$user" | grep -qw docker; then
+    else
         die "the Docker engine is running, but $user may not use it" \
             "run: sudo usermod -aG docker $user" "then log in again"
     fi
@@ -171,7 +177,7 @@ main() {
         return
     fi
     install_packages
-    engine_answers || start_engine
+    engine_runs || start_engine
     ! permission_denied || join_docker_group
     compose_is_new_enough || install_compose
 }
