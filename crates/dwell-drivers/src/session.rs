@@ -26,7 +26,7 @@ pub use transcript::{DEFAULT_LIMIT, Part};
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a session may take to end when told to; the shim kills the command before that.
-const END_LIMIT: Duration = Duration::from_secs(10);
+const END_LIMIT: Duration = Duration::from_secs(15);
 
 /// How often the files of a session that is about to change are looked at.
 const STEP: Duration = Duration::from_millis(5);
@@ -252,6 +252,11 @@ impl Sessions {
                 ended => return Ok(ended),
             }
         }
+    }
+
+    /// What the session was started with; `None` when there is no such session.
+    pub fn spec(&self, directory: &Path) -> Result<Option<Spec>, SessionError> {
+        read_json(directory, files::SPEC)
     }
 
     /// The transcript from an offset (in bytes since the start of the session) on, up to 1 MiB;

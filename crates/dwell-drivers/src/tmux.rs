@@ -340,6 +340,7 @@ impl Tmux {
     pub fn attach_command(&self, name: &TmuxName, read_only: bool, alone: bool) -> Vec<OsString> {
         let mut command: Vec<OsString> = vec!["tmux".into(), "-u".into(), "-S".into()];
         command.push(self.socket.clone().into_os_string());
+        command.extend(["-f".into(), self.config().into_os_string()]);
         command.extend(["attach-session", "-t", &name.session()].map(OsString::from));
         command.extend(read_only.then(|| OsString::from("-r")));
         command.extend(alone.then(|| OsString::from("-d")));

@@ -8,6 +8,8 @@ const DEFAULTS: &str = r##"# Written by dwell at every start; changes belong int
 set -g default-terminal "tmux-256color"
 set -as terminal-overrides ",*:RGB"
 set -as terminal-overrides ",*:Ms=\\E]52;%p1%s;%p2%s\\007"
+set -sq extended-keys on
+set -asq terminal-features ",xterm*:extkeys"
 set -g set-clipboard on
 set -gq allow-passthrough on
 set -g mouse on

@@ -124,8 +124,8 @@ async fn arguments_arrive_as_they_are() {
 #[tokio::test]
 async fn it_runs_in_its_directory_whatever_that_is_called() {
     let node = Node::new();
-    let mark = node.root.path().join("mark");
-    let odd = node.root.path().join(format!("a #(touch {}) $x;", mark.display()).replace('/', "_"));
+    let mark = node.root.join("mark");
+    let odd = node.root.join(format!("a #(touch {}) $x;", mark.display()).replace('/', "_"));
     std::fs::create_dir(&odd).unwrap();
     let mut spec = node.spec("where", &["sh", "-c", "pwd -P; echo \"$PWD\""]);
     spec.cwd = odd.clone();
@@ -138,7 +138,7 @@ async fn it_runs_in_its_directory_whatever_that_is_called() {
 #[tokio::test]
 async fn what_cannot_run_says_so_with_the_usual_code() {
     let node = Node::new();
-    let plain = node.root.path().join("plain");
+    let plain = node.root.join("plain");
     std::fs::write(&plain, "not a program").unwrap();
     let plain = plain.to_str().unwrap();
     let table = [

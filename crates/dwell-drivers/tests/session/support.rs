@@ -10,15 +10,23 @@ use dwell_drivers::session::{DEFAULT_LIMIT, Event, Exit, SessionState, Sessions,
 use dwell_drivers::tmux::{Size, Tmux, TmuxName};
 
 pub(crate) struct Node {
-    pub(crate) root: tempfile::TempDir,
+    pub(crate) root: PathBuf,
     pub(crate) sessions: Sessions,
+    own: Option<tempfile::TempDir>,
 }
 
 impl Node {
     pub(crate) fn new() -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let tmux = Arc::new(Tmux::new(root.path().join("run/tmux.sock")));
-        Self { sessions: Sessions::new(tmux, shim()), root }
+        let own = tempfile::tempdir().unwrap();
+        let mut node = Self::at(own.path());
+        node.own = Some(own);
+        node
+    }
+
+    /// The node of another process, which cleans up after it.
+    pub(crate) fn at(root: &Path) -> Self {
+        let tmux = Arc::new(Tmux::new(root.join("run/tmux.sock")));
+        Self { sessions: Sessions::new(tmux, shim()), root: root.to_owned(), own: None }
     }
 
     pub(crate) fn tmux(&self) -> &Tmux {
@@ -26,7 +34,7 @@ impl Node {
     }
 
     pub(crate) fn directory(&self, name: &str) -> PathBuf {
-        self.root.path().join("state").join(name)
+        self.root.join("state").join(name)
     }
 
     pub(crate) fn spec(&self, name: &str, argv: &[&str]) -> StartSession {
@@ -34,7 +42,7 @@ impl Node {
             directory: self.directory(name),
             name: TmuxName::parse(name).unwrap(),
             argv: argv.iter().map(|a| (*a).to_owned()).collect(),
-            cwd: self.root.path().to_owned(),
+            cwd: self.root.clone(),
             environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
             size: Size { columns: 100, rows: 30 },
             pty: true,
@@ -80,6 +88,23 @@ impl Node {
         String::from_utf8_lossy(&part.bytes).into_owned()
     }
 
+    /// Waits until the last lines of the screen are these.
+    pub(crate) async fn screen(&self, name: &TmuxName, lines: usize, text: &str) {
+        eventually_async(&format!("{text:?} on the screen of {name}"), async || {
+            self.tmux().capture(name, lines).await.unwrap() == text
+        })
+        .await;
+    }
+
+    /// Waits until so many terminals show the session.
+    pub(crate) async fn attached(&self, name: &TmuxName, count: u32) {
+        eventually_async(&format!("{count} terminals on {name}"), async || {
+            let state = self.state(name).await;
+            matches!(state, SessionState::Running { attached, .. } if attached == count)
+        })
+        .await;
+    }
+
     /// Waits until the transcript has this text.
     pub(crate) async fn shows(&self, name: &str, text: &str) {
         eventually(&format!("`{text}` in {name}"), || self.output(name).contains(text)).await;
@@ -88,7 +113,10 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let socket = self.root.path().join("run/tmux.sock");
+        if self.own.is_none() {
+            return;
+        }
+        let socket = self.root.join("run/tmux.sock");
         let _ = Command::new("tmux").arg("-S").arg(socket).arg("kill-server").output();
     }
 }
@@ -128,8 +156,13 @@ fn target(example: &Path) -> Vec<String> {
 
 /// Waits until it is so, at most 20 s.
 pub(crate) async fn eventually(what: &str, mut so: impl FnMut() -> bool) {
+    eventually_async(what, async || so()).await;
+}
+
+/// Waits until it is so, at most 20 s.
+pub(crate) async fn eventually_async(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while !so() {
+    while !so().await {
         assert!(Instant::now() < deadline, "not in time: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

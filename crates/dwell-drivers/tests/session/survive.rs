@@ -21,13 +21,8 @@ fn starter() {
     let _database = std::fs::File::create(Path::new(&root).join("database")).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let mut node = Node::new();
-        let tmux = dwell_drivers::tmux::Tmux::new(Path::new(&root).join("run/tmux.sock"));
-        let shim = crate::support::shim();
-        node.sessions = dwell_drivers::session::Sessions::new(tmux.into(), shim);
-        let mut spec = node.spec("kept", &["sh", "-c", "while :; do echo tick; sleep 0.05; done"]);
-        spec.directory = Path::new(&root).join("state/kept");
-        spec.cwd = root.into();
+        let node = Node::at(Path::new(&root));
+        let spec = node.spec("kept", &["sh", "-c", "while :; do echo tick; sleep 0.05; done"]);
         node.sessions.start(&spec).await.unwrap();
         std::future::pending::<()>().await;
     });
@@ -38,7 +33,7 @@ async fn the_starter_may_be_killed() {
     let node = Node::new();
     let mut starter = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "survive::starter", "--ignored"])
-        .env(ROOT, node.root.path())
+        .env(ROOT, &node.root)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

@@ -23,12 +23,11 @@ async fn text_arrives_whole() {
     let text = "first line\n\tGrüße 日本 👩‍🚀 $(id) `x` \"'\\ #{pid} ;\n\n-last; line";
     let script = "cat > short; cat > long";
     let name = node.start("text", &["sh", "-c", script]).await;
-    let file =
-        |name: &str| std::fs::read_to_string(node.root.path().join(name)).unwrap_or_default();
+    let file = |name: &str| std::fs::read_to_string(node.root.join(name)).unwrap_or_default();
     node.tmux().send_text(&name, text, true).await.unwrap();
     eventually("the text", || file("short") == format!("{text}\n")).await;
     node.tmux().send_key(&name, &Key::parse("C-d").unwrap()).await.unwrap();
-    eventually("the second file", || node.root.path().join("long").exists()).await;
+    eventually("the second file", || node.root.join("long").exists()).await;
     let long: String = (0..20_000).map(|n| format!("line {n} of a long text\n")).collect();
     node.tmux().send_text(&name, &long, false).await.unwrap();
     eventually("the long text", || file("long").len() >= long.len()).await;
@@ -43,8 +42,7 @@ async fn a_paste_is_bracketed_for_programs_that_want_it() {
     let node = Node::new();
     let script = "stty raw -echo; printf '\\033[?2004h'; printf ready; cat -v";
     let name = node.start("paste", &["sh", "-c", script]).await;
-    node.shows("paste", "ready").await;
-    eventually("the mode", || node.output("paste").contains("ready")).await;
+    node.screen(&name, 1, "ready").await;
     node.tmux().send_text(&name, "two\nlines", true).await.unwrap();
     node.shows("paste", "^[[200~two^Mlines^[[201~^M").await;
     let error = node.tmux().send_text(&name, "a\u{1b}[201~b", true).await.unwrap_err();
@@ -125,19 +123,16 @@ async fn an_interrupt_reaches_a_command_without_a_terminal() {
 async fn the_screen_is_captured() {
     let node = Node::new();
     let name = node.start("screen", &["sh", "-c", "seq 1 100; printf '\\033[31mred'; cat"]).await;
-    node.shows("screen", "red").await;
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while node.tmux().capture(&name, 3).await.unwrap() != "99\n100\nred" {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    node.screen(&name, 3, "99\n100\nred").await;
     assert_eq!(node.tmux().capture(&name, 1000).await.unwrap().lines().count(), 101);
 }
 
 #[tokio::test]
 async fn attaching_shows_the_screen_and_types_into_it() {
     let node = Node::new();
-    let name = node.start("inner", &["sh", "-c", "echo welcome; exec cat"]).await;
+    let name = node
+        .start("inner", &["sh", "-c", "echo welcome; while read -r line; do cat copy; done"])
+        .await;
     node.shows("inner", "welcome").await;
     // A second tmux is the terminal of a person, which makes this nested use as well.
     let person = Node::new();
@@ -148,8 +143,8 @@ async fn attaching_shows_the_screen_and_types_into_it() {
     person.sessions.start(&spec).await.unwrap();
     person.shows("outer", "welcome").await;
     person.tmux().send_text(&spec.name, "grüße", true).await.unwrap();
-    node.shows("inner", "grüße\r\ngrüße\r\n").await;
-    assert!(matches!(node.state(&name).await, SessionState::Running { attached: 1, .. }));
+    node.shows("inner", "grüße\r\n").await;
+    node.attached(&name, 1).await;
     // The window follows the terminal (whose last line is the status line), also after a resize.
     person.tmux().resize(&spec.name, Size { columns: 77, rows: 21 }).await.unwrap();
     let size = || {
@@ -159,19 +154,20 @@ async fn attaching_shows_the_screen_and_types_into_it() {
         String::from_utf8(output.stdout).unwrap()
     };
     eventually("the new size", || size().trim() == "77x20").await;
+    // What the command copies reaches the clipboard of the person's terminal.
+    std::fs::write(node.root.join("copy"), "\u{1b}]52;c;aGVsbG8=\u{7}").unwrap();
+    node.tmux().send_text(&name, "copy", true).await.unwrap();
+    person.shows("outer", ";aGVsbG8=\u{7}").await;
+    assert!(person.output("outer").contains("\u{1b}]52;"));
     // The terminal is closed; the session stays.
     person.sessions.end(&spec.directory, &spec.name).await.unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !matches!(node.state(&name).await, SessionState::Running { attached: 0, .. }) {
-        assert!(std::time::Instant::now() < deadline);
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    node.attached(&name, 0).await;
 }
 
 #[tokio::test]
 async fn the_server_has_the_options_that_agents_need() {
     let node = Node::new();
-    let include = node.root.path().join("it's mine.conf");
+    let include = node.root.join("it's mine.conf");
     std::fs::write(&include, "set -g status-left mine\nset -g exit-empty on\n").unwrap();
     let tmux = dwell_drivers::tmux::Tmux::new(node.tmux().socket()).with_include(&include);
     let sessions = dwell_drivers::session::Sessions::new(tmux.into(), crate::support::shim());
@@ -201,8 +197,7 @@ async fn the_server_has_the_options_that_agents_need() {
     assert!(options.contains(r"Ms=\\E]52;%p1%s;%p2%s\\007"), "{options}");
     assert!(options.contains("*:RGB"));
     use std::os::unix::fs::PermissionsExt;
-    let mode = |name: &str| {
-        std::fs::metadata(node.root.path().join(name)).unwrap().permissions().mode() & 0o777
-    };
+    let mode =
+        |name: &str| std::fs::metadata(node.root.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("run"), mode("run/tmux.sock") & 0o077), (0o700, 0));
 }
