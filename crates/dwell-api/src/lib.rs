@@ -7,6 +7,7 @@ pub mod environment;
 pub mod event;
 pub mod exec;
 pub mod node;
+pub mod paths;
 pub mod problem;
 pub mod session;
 

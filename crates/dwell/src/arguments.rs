@@ -1,0 +1,195 @@
+//! The command line, as types. Names are parsed here, once; nothing is decided here.
+
+pub(crate) mod environment;
+pub(crate) mod node;
+mod parse;
+#[cfg(test)]
+mod reference;
+pub(crate) mod session;
+pub(crate) mod setup;
+#[cfg(test)]
+mod tests;
+pub(crate) mod work;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use dwell_core::ProjectName;
+
+pub(crate) use parse::{EnvironmentAndRest, Seconds};
+
+/// The help of `dwell` itself; every visible command is in one of its groups.
+const HELP: &str = "\
+{about}
+
+{usage-heading} {usage}
+
+Environments:
+  create       Make an environment: an isolated copy of a compose project
+  up           Bring an environment up, making it first if it is missing
+  down         Stop an environment; its tree and volumes stay
+  destroy      Remove an environment and everything of it
+  ls           List environments
+  status       Show one environment and its services
+  wait         Wait until an environment is in a state
+
+Agents and sessions:
+  run          Run an agent or a command in an environment, in a session that stays
+  attach       Attach the terminal to a session
+  sessions     List sessions, or end one
+  send         Type text into a session
+
+Services:
+  exec         Run a command in a service's container
+  logs         Show the logs of services, or a session's transcript
+  url          Print where an environment or a service is reached
+  env          Print variables that lead to an environment's services
+  compose      Run docker compose on an environment
+
+Work:
+  path         Print the directory of an environment's source tree
+  diff         Show an environment's work
+  merge        Bring an environment's work into its source
+  sync         Bring the source's work into an environment
+
+Project and machine:
+  init         Write a dwell.toml for the project
+  config       Show the project's configuration
+  trust        Trust the commands that a project wants to run
+  setup        Let the system resolve dwell's names, and start dwell with the machine
+  doctor       Look for what does not work, and say what to do
+  node         Start, stop and look at the daemon
+  completion   Print a completion script for a shell
+
+Options:
+{options}{after-help}";
+
+const EXAMPLES: &str = "\
+Examples:
+  dwell run claude agent-1          an agent in a fresh copy of this project
+  dwell up agent-2 && dwell url     another copy, and where to look at it
+  dwell exec agent-2 db psql        a command in one of its containers
+  dwell destroy agent-1
+
+`dwell <command> --help` shows each command's options and examples.";
+
+/// Places for coding agents and people: isolated, named copies of a compose project.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dwell",
+    version,
+    about = "Isolated, named environments of a compose project, and agent sessions that stay up",
+    help_template = HELP,
+    after_help = EXAMPLES,
+    disable_help_subcommand = true,
+    max_term_width = 100
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Print results and errors as JSON on stdout
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub(crate) json: bool,
+    /// How to print results
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        env = "DWELL_OUTPUT",
+        hide_env_values = true,
+        hide_possible_values = true,
+        value_name = "table|json",
+        help_heading = "Global options"
+    )]
+    pub(crate) output: Option<Format>,
+    /// Print names only, and no progress
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub(crate) quiet: bool,
+    /// Never ask; fail and say what to pass instead
+    #[arg(
+        long,
+        global = true,
+        env = "DWELL_NO_INPUT",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub(crate) no_input: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// Names only.
+    Quiet,
+}
+
+/// Narrows a name to a project.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct InProject {
+    /// The project; needed only where the environment's name alone is ambiguous
+    #[arg(long, env = "DWELL_PROJECT", hide_env_values = true, value_name = "NAME")]
+    pub(crate) project: Option<ProjectName>,
+}
+
+/// One command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Create(environment::Create),
+    Up(environment::Up),
+    Down(environment::Down),
+    #[command(visible_aliases = ["rm", "delete"])]
+    Destroy(environment::Destroy),
+    #[command(visible_alias = "list")]
+    Ls(environment::Ls),
+    Status(environment::Status),
+    Wait(environment::Wait),
+    Run(session::Run),
+    Attach(session::Attach),
+    Sessions(session::Sessions),
+    Send(session::Send),
+    Exec(work::Exec),
+    Logs(work::Logs),
+    Url(work::Url),
+    Env(work::Env),
+    Compose(work::Compose),
+    Path(work::Path),
+    Diff(work::Diff),
+    Merge(work::Merge),
+    Sync(work::Sync),
+    Init(setup::Init),
+    Config(setup::Config),
+    Trust(setup::Trust),
+    Setup(setup::Setup),
+    Doctor(setup::Doctor),
+    Node(node::Node),
+    Completion(setup::Completion),
+    #[command(hide = true)]
+    SessionShim(node::SessionShim),
+    #[command(hide = true)]
+    Relay(node::Relay),
+}
+
+impl Arguments {
+    /// How to print, the last and most specific wish first.
+    pub(crate) fn format(&self) -> Format {
+        let own = match &self.command {
+            Command::Ls(ls) => ls.format,
+            _ => None,
+        };
+        match (self.common.json, own.or(self.common.output), self.common.quiet) {
+            (true, _, _) => Format::Json,
+            (_, _, true) => Format::Quiet,
+            (_, format, _) => format.unwrap_or(Format::Table),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Arguments of the commands about the daemon, and of the roles that dwell starts itself in.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::work::Tail;
+
+/// Start, stop and look at the daemon
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Commands start the daemon when it does not run; stopping it leaves environments and sessions
+running.
+
+Examples:
+  dwell node status
+  dwell node logs -f")]
+pub(crate) struct Node {
+    #[command(subcommand)]
+    pub(crate) action: NodeAction,
+}
+
+/// What to do with the daemon.
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeAction {
+    /// Start it
+    #[command(after_help = "Examples:\n  dwell node start")]
+    Start,
+    /// Stop it; environments and sessions stay
+    #[command(after_help = "Examples:\n  dwell node stop")]
+    Stop,
+    /// Show it and its parts
+    #[command(after_help = "Examples:\n  dwell node status --json")]
+    Status,
+    /// Show its log
+    #[command(after_help = "Examples:\n  dwell node logs -f -n 20")]
+    Logs {
+        /// Go on with what comes
+        #[arg(short, long)]
+        follow: bool,
+        /// The last lines, or `all`
+        #[arg(short = 'n', long, value_name = "LINES", default_value = "100", value_parser = super::work::tail)]
+        tail: Tail,
+    },
+    /// Be the daemon, in the foreground
+    #[command(after_help = "Examples:\n  dwell node run")]
+    Run {
+        /// Leave the terminal's session first
+        #[arg(long, hide = true)]
+        background: bool,
+    },
+    /// Print the OpenAPI document of its API
+    #[command(after_help = "Examples:\n  dwell node openapi > dwell.openapi.json")]
+    Openapi,
+}
+
+/// Watches over the command of one session.
+#[derive(Debug, Args)]
+pub(crate) struct SessionShim {
+    /// The session's directory.
+    pub(crate) directory: PathBuf,
+}
+
+/// Stands in for a service in an environment's network.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Relay {
+    /// The relay's own arguments.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+impl Node {
+    /// Whether this is the daemon itself, and if so whether it leaves the terminal's session.
+    pub(crate) fn as_daemon(&self) -> Option<bool> {
+        match self.action {
+            NodeAction::Run { background } => Some(background),
+            _ => None,
+        }
+    }
+}

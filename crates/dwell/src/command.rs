@@ -1,0 +1,155 @@
+//! The commands: each parses nothing and decides nothing, calls the node's API and prints.
+
+mod attach;
+pub(crate) mod completion;
+mod compose;
+pub(crate) mod config;
+mod destroy;
+mod doctor;
+mod environment;
+mod exec;
+mod logs;
+mod node;
+mod operation;
+mod run;
+mod session;
+mod setup;
+mod show;
+mod trust;
+mod url;
+mod work;
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dwell_api::paths::Paths;
+use dwell_api::{Client, Code, Problem};
+
+use crate::arguments::Command;
+use crate::connect;
+use crate::failure::{Ended, Failure};
+use crate::output::Output;
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) paths: Paths,
+}
+
+impl Context {
+    pub(crate) fn new(output: Output) -> Self {
+        Self { output, paths: Paths::from_env(variable) }
+    }
+
+    /// A connection to the node, whose daemon is started when it does not run.
+    pub(crate) async fn connect(&self) -> Result<Client, Failure> {
+        Ok(connect::connect(&self.paths).await?)
+    }
+}
+
+/// A variable of the environment, with what the system knows where it is not set.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).or_else(|| match name {
+        "HOME" => std::env::home_dir().map(Into::into),
+        "XDG_RUNTIME_DIR" => {
+            let directory = format!("/run/user/{}", rustix::process::getuid().as_raw());
+            std::fs::metadata(&directory).ok().filter(std::fs::Metadata::is_dir)?;
+            Some(directory.into())
+        }
+        _ => None,
+    })
+}
+
+/// Runs a command on a runtime of this thread.
+pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime
+        .map_err(|e| Problem::new(Code::Internal, format!("no runtime could be made: {e}")))?;
+    let output = runtime.block_on(future);
+    // Not waiting for a thread that reads standard input.
+    runtime.shutdown_background();
+    Ok(output)
+}
+
+/// Runs a command that is a client of the node.
+pub(crate) async fn run(command: Command, context: &Context) -> Ended {
+    match dispatch(command, context).await {
+        Err(Failure::Problem(problem)) => {
+            Err(connect::explain(*problem, &context.paths).await.into())
+        }
+        ended => ended,
+    }
+}
+
+async fn dispatch(command: Command, context: &Context) -> Ended {
+    match command {
+        Command::Create(it) => environment::create(it, context).await,
+        Command::Up(it) => environment::up(it, context).await,
+        Command::Down(it) => environment::down(it, context).await,
+        Command::Destroy(it) => destroy::run(it, context).await,
+        Command::Ls(it) => show::ls(it, context).await,
+        Command::Status(it) => show::status(it, context).await,
+        Command::Wait(it) => show::wait(it, context).await,
+        Command::Path(it) => show::path(it, context).await,
+        Command::Run(it) => run::run(it, context).await,
+        Command::Attach(it) => attach::run(it, context).await,
+        Command::Sessions(it) => session::run(it, context).await,
+        Command::Send(it) => session::send(it, context).await,
+        Command::Exec(it) => exec::run(it, context).await,
+        Command::Logs(it) => logs::run(it, context).await,
+        Command::Url(it) => url::run(it, context).await,
+        Command::Env(it) => url::env(it, context).await,
+        Command::Compose(it) => compose::run(it, context).await,
+        Command::Diff(it) => work::diff(it, context).await,
+        Command::Merge(it) => work::merge(it, context).await,
+        Command::Sync(it) => work::sync(it, context).await,
+        Command::Config(it) => config::run(it, context),
+        Command::Trust(it) => trust::run(it, context).await,
+        Command::Setup(it) => setup::run(it, context).await,
+        Command::Doctor(it) => doctor::run(it, context).await,
+        Command::Node(it) => node::run(it, context).await,
+        Command::Init(it) => config::init(&it, context),
+        Command::Completion(it) => completion::run(&it, &context.output),
+        Command::SessionShim(it) => crate::roles::session_shim(&it),
+        Command::Relay(it) => crate::roles::relay(&it),
+    }
+}
+
+/// A key that makes one call safe to repeat.
+fn idempotency_key() -> Result<String, Problem> {
+    let mut random = [0_u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|e| Problem::new(Code::Internal, format!("no random bytes: {e}")))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Microseconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Takes the absence of an object for success where the user said so.
+fn unless_missing<T>(result: Result<T, Failure>, ignore: bool) -> Result<Option<T>, Failure> {
+    match result {
+        Err(Failure::Problem(problem)) if ignore && problem.code == Code::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+/// The exit code of a child as ours.
+fn child_code(code: i32) -> u8 {
+    u8::try_from(code).unwrap_or(1)
+}
+
+/// The variables that a command was given: those without a value get the shell's, or are left
+/// out where the shell has none.
+fn given_variables(given: Vec<(String, Option<String>)>) -> Vec<(String, String)> {
+    let value = |(name, value): (String, Option<String>)| {
+        let value = value.or_else(|| std::env::var(&name).ok())?;
+        Some((name, value))
+    };
+    given.into_iter().filter_map(value).collect()
+}

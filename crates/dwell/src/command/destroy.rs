@@ -1,0 +1,159 @@
+//! `destroy`: names what would be lost, asks, and removes.
+
+use std::path::Path;
+
+use dwell_api::environment::{Destroy as Body, Environment, ListEnvironments, Losses};
+use dwell_api::{Client, Code, Problem, endpoint};
+use dwell_core::ProjectName;
+use serde_json::json;
+
+use super::environment::of;
+use super::operation::{finished, operate};
+use super::{Context, unless_missing};
+use crate::arguments::environment::Destroy;
+use crate::failure::{Ended, Failure};
+use crate::output::show;
+use crate::{project, target};
+
+/// Removes environments.
+pub(crate) async fn run(it: Destroy, context: &Context) -> Ended {
+    let mut client = context.connect().await?;
+    let doomed = doomed(&mut client, &it).await?;
+    let mut plan = Vec::with_capacity(doomed.len());
+    for environment in doomed {
+        let losses: Losses = client.get(&of(endpoint::LOSSES, &environment)).await?;
+        plan.push((environment, losses));
+    }
+    if it.dry_run {
+        return dry_run(&plan, context);
+    }
+    if plan.is_empty() {
+        context.output.note("nothing to destroy");
+        return Ok(0);
+    }
+    let asked = !it.yes && !it.force;
+    if asked && !ask(&plan, it.keep_workspace, context)? {
+        return Err(Problem::new(Code::Cancelled, "nothing was destroyed").into());
+    }
+    for (environment, _) in &plan {
+        // Whoever was asked has seen what would be lost.
+        let body = Body { keep_workspace: it.keep_workspace, force: it.force || asked };
+        let path = of(endpoint::DESTROY, environment);
+        let gone = operate(context, &mut client, &path, &body, None).await;
+        if let Some(result) = unless_missing(gone, it.ignore_not_found)? {
+            finished(context, &result, &format!("{} is gone", target::label(environment)))?;
+        }
+    }
+    Ok(0)
+}
+
+/// The environments that were named, each found before any is touched.
+async fn doomed(client: &mut Client, it: &Destroy) -> Result<Vec<Environment>, Failure> {
+    let project = it.project.project.as_ref();
+    let here = project::here()?;
+    if it.all {
+        return all(client, project, &here).await;
+    }
+    let mut doomed = Vec::new();
+    for name in &it.names {
+        let found = match target::resolve(client, Some(name), project).await {
+            Ok(found) => of_this_project(found, project, &here).map_err(Failure::from),
+            Err(failure) => Err(failure),
+        };
+        doomed.extend(unless_missing(found, it.ignore_not_found)?);
+    }
+    Ok(doomed)
+}
+
+/// All environments of the project named, else of the one that we are in, else of the node.
+async fn all(
+    client: &mut Client,
+    project: Option<&ProjectName>,
+    here: &Path,
+) -> Result<Vec<Environment>, Failure> {
+    let mut query = ListEnvironments { project: project.cloned(), name: None, path: None };
+    if project.is_none() {
+        let around = ListEnvironments { path: Some(here.to_owned()), ..query.clone() };
+        let around = target::list(client, &around).await?;
+        if around.is_empty() && project::around(here).is_some() {
+            return Ok(around);
+        }
+        query.project = around.first().map(|environment| environment.project.clone());
+    }
+    target::list(client, &query).await
+}
+
+/// Inside one project, the name of another's environment is no order to destroy that one.
+fn of_this_project(
+    found: Environment,
+    project: Option<&ProjectName>,
+    here: &Path,
+) -> Result<Environment, Problem> {
+    let elsewhere = project::around(here).is_some() && !target::is_around(&found, here);
+    if project.is_some() || !elsewhere {
+        return Ok(found);
+    }
+    let message = format!("this project has no environment `{}`", found.name);
+    Err(Problem::new(Code::NotFound, message).hint(format!(
+        "project `{}` has one: name it with --project {}",
+        found.project, found.project
+    )))
+}
+
+fn ask(
+    plan: &[(Environment, Losses)],
+    keep: bool,
+    context: &Context,
+) -> Result<bool, Failure> {
+    for (environment, losses) in plan {
+        context.output.note(&target::label(environment));
+        for line in show::losses(losses) {
+            context.output.note(&format!("  {line}"));
+        }
+    }
+    let what = match plan {
+        [(environment, _)] => format!("environment {}", environment.name),
+        more => format!("these {} environments", more.len()),
+    };
+    let kept = if keep { ", keeping the source tree" } else { " and everything of it" };
+    context.output.confirm(&format!("Destroy {what}{kept}?"), "--yes, or --force to lose work")
+}
+
+fn dry_run(plan: &[(Environment, Losses)], context: &Context) -> Ended {
+    let all: Vec<_> = plan
+        .iter()
+        .map(|(e, losses)| json!({ "name": e.name, "project": e.project, "losses": losses }))
+        .collect();
+    context.output.result(&all, |_, style| {
+        let mut text = String::new();
+        for (environment, losses) in plan {
+            text += &format!("would destroy {}\n", style.bold(&target::label(environment)));
+            for line in show::losses(losses) {
+                text += &format!("  {line}\n");
+            }
+        }
+        if text.is_empty() { "nothing to destroy\n".to_owned() } else { text }
+    })?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::environment;
+
+    #[test]
+    fn another_projects_environment_is_not_destroyed_from_here() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("compose.yaml"), "").unwrap();
+        let elsewhere = || environment("a1", "shop");
+        let refused = of_this_project(elsewhere(), None, root.path()).unwrap_err();
+        assert_eq!(refused.code, Code::NotFound);
+        assert!(refused.hint.unwrap().contains("--project shop"));
+        let shop = "shop".parse().unwrap();
+        assert!(of_this_project(elsewhere(), Some(&shop), root.path()).is_ok());
+        assert!(of_this_project(elsewhere(), None, Path::new("/")).is_ok());
+        let here = Environment { source: root.path().to_owned(), ..elsewhere() };
+        assert!(of_this_project(here, None, root.path()).is_ok());
+    }
+}

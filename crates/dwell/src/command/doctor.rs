@@ -1,0 +1,68 @@
+//! `doctor`: what works, what does not, and what to do.
+
+use dwell_api::node::{Finding, Findings, Node};
+use dwell_api::{Client, Problem, endpoint};
+
+use super::Context;
+use crate::arguments::setup::Doctor;
+use crate::connect::version_note;
+use crate::failure::{Ended, Failure};
+use crate::output::show;
+
+/// Shows findings; the exit code is 1 when something needs attention.
+pub(crate) async fn run(it: Doctor, context: &Context) -> Ended {
+    let mut found = match context.connect().await {
+        Ok(mut client) => from_node(&mut client).await?,
+        Err(Failure::Problem(problem)) => vec![unreachable(&problem)],
+        Err(failure) => return Err(failure),
+    };
+    if !it.sections.is_empty() {
+        let wanted = |f: &Finding| it.sections.iter().any(|s| is_about(&f.what, s));
+        found.retain(wanted);
+    }
+    let well = found.iter().all(|finding| finding.ok);
+    context.output.result(&Findings { findings: found }, |f, style| {
+        show::findings(&f.findings, style)
+    })?;
+    Ok(u8::from(!well))
+}
+
+/// Whether a finding belongs to a section, by its words.
+fn is_about(what: &str, section: &str) -> bool {
+    let section = section.to_ascii_lowercase();
+    what.to_ascii_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).any(|w| w == section)
+}
+
+async fn from_node(client: &mut Client) -> Result<Vec<Finding>, Failure> {
+    let node: Node = client.get(endpoint::NODE).await?;
+    let note = version_note(&node.version);
+    let mut found = vec![Finding {
+        what: "daemon".to_owned(),
+        ok: note.is_none(),
+        detail: format!("dwell {} answers (process {})", node.version, node.pid),
+        fix: note,
+    }];
+    let of_node: Findings = client.get(endpoint::DOCTOR).await?;
+    found.extend(of_node.findings);
+    Ok(found)
+}
+
+fn unreachable(problem: &Problem) -> Finding {
+    let mut detail = problem.message.clone();
+    for line in &problem.details {
+        detail += &format!("\n  {line}");
+    }
+    Finding { what: "daemon".to_owned(), ok: false, detail, fix: problem.hint.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_is_a_word_of_what_was_looked_at() {
+        assert!(is_about("DNS server", "dns"));
+        assert!(is_about("system resolver (dns)", "DNS"));
+        assert!(!is_about("engine", "dns"));
+    }
+}

@@ -1,0 +1,179 @@
+//! `exec`: a command in a service's container, over one upgraded connection.
+
+use std::io::IsTerminal;
+
+use bytes::{Bytes, BytesMut};
+use dwell_api::exec::{Exec as Body, FRAME_MAX, Frame, PROTOCOL};
+use dwell_api::{ClientError, Code, Problem, endpoint};
+use dwell_core::ServiceName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::environment::of;
+use super::{Context, child_code, given_variables};
+use crate::arguments::work::Exec;
+use crate::failure::{Ended, Failure};
+use crate::{target, terminal};
+
+/// How much of standard input goes into one frame.
+const CHUNK: usize = 32 * 1024;
+/// What callers take for a lost connection rather than the command's own failure.
+const LOST: u8 = 255;
+
+/// Runs a command in a container.
+pub(crate) async fn run(it: Exec, context: &Context) -> Ended {
+    let environment = it.environment.clone();
+    let project = it.project.project.clone();
+    let body = body(it)?;
+    let path = endpoint::fill(endpoint::EXEC, &[environment.as_str()]);
+    let client = context.connect().await?;
+    let stream = match client.upgrade(&path, PROTOCOL, &body).await {
+        // Where we are may tell which of several is meant; only then is it worth asking.
+        Err(ClientError::Problem(problem)) if problem.code == Code::Ambiguous => {
+            let mut client = context.connect().await?;
+            let found = target::resolve(&mut client, Some(&environment), project.as_ref()).await?;
+            client.upgrade(&of(endpoint::EXEC, &found), PROTOCOL, &body).await?
+        }
+        other => other?,
+    };
+    let raw = if body.tty { terminal::Raw::enter() } else { None };
+    let (read, write) = tokio::io::split(stream);
+    let ended = converse(read, write, &body, context).await;
+    drop(raw);
+    ended
+}
+
+fn body(it: Exec) -> Result<Body, Problem> {
+    let mut words = it.words.into_iter().map(|word| {
+        word.into_string().map_err(|word| {
+            let message = format!("argument `{}` is not UTF-8", word.to_string_lossy());
+            Problem::new(Code::InvalidArgument, message)
+        })
+    });
+    let service = words.next().unwrap_or_else(|| Ok(String::new()))?;
+    let service: ServiceName =
+        service.parse().map_err(|e| Problem::new(Code::InvalidName, format!("{e}")))?;
+    let mut command: Vec<String> = words.collect::<Result<_, _>>()?;
+    if command.first().is_some_and(|word| word == "--") {
+        command.remove(0);
+    }
+    if command.is_empty() {
+        command.push("sh".to_owned());
+    }
+    let terminals = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let tty = !it.no_tty && it.tty.unwrap_or(terminals && it.interactive);
+    Ok(Body {
+        project: it.project.project,
+        service,
+        index: it.index,
+        command,
+        tty,
+        stdin: it.interactive,
+        size: if tty { terminal::size() } else { None },
+        variables: given_variables(it.env),
+        user: it.user,
+        directory: it.workdir,
+    })
+}
+
+/// Passes input, output and window sizes until the command ends.
+async fn converse<R, W>(mut read: R, mut write: W, body: &Body, context: &Context) -> Ended
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut ends = Ends::new()?;
+    let mut stdin = body.stdin.then(tokio::io::stdin);
+    let mut input = vec![0_u8; CHUNK];
+    let mut incoming = BytesMut::with_capacity(CHUNK);
+    loop {
+        while let Some(frame) = Frame::decode(&mut incoming).map_err(broken)? {
+            if let Some(code) = shown(frame, context)? {
+                return Ok(code);
+            }
+        }
+        let outgoing = tokio::select! {
+            count = read.read_buf(&mut incoming) => match count {
+                Ok(0) | Err(_) => return Err(lost(context)),
+                Ok(_) => continue,
+            },
+            count = next(stdin.as_mut(), &mut input) => {
+                let count = count.unwrap_or(0);
+                if count == 0 {
+                    stdin = None;
+                }
+                Frame::Stdin(Bytes::copy_from_slice(input.get(..count).unwrap_or_default()))
+            }
+            _ = ends.resize.recv() => match terminal::size() {
+                Some((columns, rows)) if body.tty => Frame::Resize(columns, rows),
+                _ => continue,
+            },
+            _ = ends.terminate.recv() => return Err(Failure::Exit(143)),
+            _ = ends.hangup.recv() => return Err(Failure::Exit(129)),
+        };
+        let mut bytes = BytesMut::new();
+        outgoing.encode(&mut bytes);
+        // A far end that is gone says so through what we read.
+        let _ = write.write_all(&bytes).await;
+        let _ = write.flush().await;
+    }
+}
+
+/// Reads from standard input, or never returns where there is none.
+async fn next(stdin: Option<&mut tokio::io::Stdin>, into: &mut [u8]) -> std::io::Result<usize> {
+    const _: () = assert!(CHUNK <= FRAME_MAX);
+    match stdin {
+        Some(stdin) => stdin.read(into).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Acts on a frame; gives the exit code when the command has ended.
+fn shown(frame: Frame, context: &Context) -> Result<Option<u8>, Failure> {
+    match frame {
+        Frame::Stdout(bytes) => context.output.bytes(&bytes)?,
+        Frame::Stderr(bytes) => context.output.error_bytes(&bytes)?,
+        Frame::Exit(code) => return Ok(Some(child_code(code))),
+        Frame::Failed(bytes) => {
+            let problem = serde_json::from_slice::<Problem>(&bytes);
+            let problem = problem.unwrap_or_else(|_| {
+                Problem::new(Code::Internal, String::from_utf8_lossy(&bytes).into_owned())
+            });
+            return Err(problem.into());
+        }
+        Frame::Stdin(_) | Frame::Resize(..) => {}
+    }
+    Ok(None)
+}
+
+fn broken(error: dwell_api::exec::FrameError) -> Failure {
+    Problem::new(Code::Internal, error.to_string()).into()
+}
+
+fn lost(context: &Context) -> Failure {
+    let message = "the connection to the node broke; the command may still run";
+    context.output.problem(&Problem::new(Code::NodeUnreachable, message));
+    Failure::Exit(LOST)
+}
+
+/// Signals that matter while the terminal is raw.
+struct Ends {
+    resize: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Ends {
+    fn new() -> Result<Self, Problem> {
+        let listen = |kind| {
+            signal(kind).map_err(|e| {
+                Problem::new(Code::Internal, format!("signals cannot be listened to: {e}"))
+            })
+        };
+        Ok(Self {
+            resize: listen(SignalKind::window_change())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}

@@ -1,0 +1,337 @@
+//! `run`: an agent or a command in an environment, in a session that stays.
+
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+
+use dwell_api::environment::{Environment, ListEnvironments, Up, Variables};
+use dwell_api::session::{Session, SessionStatus, StartSession, TranscriptQuery};
+use dwell_api::{Client, ClientError, Code, Problem, endpoint};
+use dwell_core::{EnvironmentName, SessionName};
+
+use http_body_util::BodyExt;
+
+use super::attach::{attach, ended, still_runs};
+use super::environment::{creation, of, place as by_name};
+use super::operation::operate;
+use super::session::{of_environment, place};
+use super::{Context, given_variables, idempotency_key};
+use crate::arguments::session::Run;
+use crate::arguments::EnvironmentAndRest;
+use crate::failure::{Ended, Failure, usage};
+use crate::{target, terminal};
+
+/// Variables of the invoking shell that say nothing about a command that runs elsewhere.
+const NOT_PASSED: &[&str] = &["OLDPWD", "PWD", "SHLVL", "TMUX", "TMUX_PANE", "_"];
+
+/// Runs a command.
+pub(crate) async fn run(mut it: Run, context: &Context) -> Ended {
+    if let Some(session) = it.resume.take() {
+        return resume(it, session.as_ref(), context).await;
+    }
+    let words = EnvironmentAndRest::new(&it.words)?;
+    let mut command = vec![std::mem::take(&mut it.command)];
+    check_program(&command)?;
+    command.extend(words.rest);
+    let mut client = context.connect().await?;
+    let environment = prepare(&mut it, &words.environment, &mut client, context).await?;
+    let given = given_variables(it.env);
+    if it.no_session {
+        return directly(&mut client, &environment, &command, given).await;
+    }
+    let body = start(it.name, command, given, it.detach);
+    begin(&mut client, &environment, &body, it.detach, context).await
+}
+
+/// Makes and starts what is missing.
+async fn prepare(
+    it: &mut Run,
+    name: &EnvironmentName,
+    client: &mut Client,
+    context: &Context,
+) -> Result<Environment, Failure> {
+    let project = it.project.project.as_ref();
+    if it.no_create {
+        let environment = target::resolve(client, Some(name), project).await?;
+        return if it.no_up { Ok(environment) } else { up(it, environment, client, context).await };
+    }
+    let create = creation(client, name, std::mem::take(&mut it.making), project).await?;
+    let result = if it.no_up {
+        let query = ListEnvironments {
+            project: create.project.clone(),
+            name: Some(name.to_string()),
+            path: None,
+        };
+        let mut found = target::list(client, &query).await?;
+        found.retain(|environment| environment.source == create.source);
+        if let Some(environment) = found.pop() {
+            return Ok(environment);
+        }
+        operate(context, client, endpoint::ENVIRONMENTS, &create, None).await?
+    } else {
+        let path = by_name(endpoint::UP, name.as_str(), create.project.as_ref());
+        let body = Up { create: Some(create), ..wishes(it) };
+        operate(context, client, &path, &body, None).await?
+    };
+    made(result.environment)
+}
+
+async fn up(
+    it: &Run,
+    environment: Environment,
+    client: &mut Client,
+    context: &Context,
+) -> Result<Environment, Failure> {
+    let path = of(endpoint::UP, &environment);
+    made(operate(context, client, &path, &wishes(it), None).await?.environment)
+}
+
+fn wishes(it: &Run) -> Up {
+    Up { shared: it.shared.clone(), isolate: it.isolate.clone(), ..Up::default() }
+}
+
+fn made(environment: Option<Box<Environment>>) -> Result<Environment, Failure> {
+    let missing = || Problem::new(Code::Internal, "the node did not say which environment it is");
+    Ok(*environment.ok_or_else(missing)?)
+}
+
+/// Starts a lost or ended session again, with its own command.
+async fn resume(mut it: Run, session: Option<&SessionName>, context: &Context) -> Ended {
+    if !it.words.is_empty() {
+        return Err(usage("--resume takes only the environment").into());
+    }
+    let name: EnvironmentName = it
+        .command
+        .parse()
+        .map_err(|e| Problem::new(Code::InvalidName, format!("{e}")))?;
+    let mut client = context.connect().await?;
+    let project = it.project.project.as_ref();
+    let mut environment = target::resolve(&mut client, Some(&name), project).await?;
+    let all = of_environment(&mut client, &environment).await?;
+    let session = resumable(all, session, &target::label(&environment))?;
+    if !it.no_up {
+        environment = up(&it, environment, &mut client, context).await?;
+    }
+    let given = given_variables(std::mem::take(&mut it.env));
+    let name = Some(session.name);
+    let body = StartSession { resume: true, ..start(name, session.command, given, it.detach) };
+    begin(&mut client, &environment, &body, it.detach, context).await
+}
+
+/// The session to start again: the one named, else the last that ended or was lost.
+fn resumable(
+    all: Vec<Session>,
+    name: Option<&SessionName>,
+    of: &str,
+) -> Result<Session, Problem> {
+    let fitting = |session: &Session| match name {
+        Some(name) => session.name == *name,
+        None => session.status != SessionStatus::Running,
+    };
+    let found = all.into_iter().filter(fitting).max_by_key(|session| session.started);
+    let what = name.map_or("ended or lost session".to_owned(), |name| format!("session `{name}`"));
+    let found = found.ok_or_else(|| {
+        Problem::new(Code::NotFound, format!("there is no {what} in {of}"))
+            .hint("`dwell sessions` lists them")
+    })?;
+    if found.status == SessionStatus::Running {
+        let message = format!("session `{}` still runs", found.name);
+        let hint = format!("`dwell attach {} {}`", found.environment_name, found.name);
+        return Err(Problem::new(Code::Exists, message).hint(hint));
+    }
+    Ok(found)
+}
+
+fn start(
+    name: Option<SessionName>,
+    command: Vec<String>,
+    given: Vec<(String, String)>,
+    detached: bool,
+) -> StartSession {
+    StartSession {
+        name,
+        command,
+        variables: shell_variables(std::env::vars_os(), given),
+        directory: None,
+        size: terminal::size(),
+        pipes: !detached && !terminal::is_interactive(),
+        resume: false,
+    }
+}
+
+/// The invoking shell's variables, and over them those that the user gave.
+fn shell_variables(
+    shell: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
+    given: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = shell
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| !NOT_PASSED.contains(&name.as_str()))
+        .filter(|(name, _)| !given.iter().any(|(other, _)| other == name))
+        .collect();
+    all.extend(given);
+    all
+}
+
+/// Starts the session and stays with it as the user wished.
+async fn begin(
+    client: &mut Client,
+    environment: &Environment,
+    body: &StartSession,
+    detach: bool,
+    context: &Context,
+) -> Ended {
+    let path = of(endpoint::ENVIRONMENT_SESSIONS, environment);
+    let session: Session = client.post(&path, &idempotency_key()?, body).await?;
+    if detach {
+        if context.output.is_json() {
+            context.output.json(&session)?;
+        } else {
+            context.output.text(session.name.as_str())?;
+            context.output.note(&still_runs(&session));
+        }
+        return Ok(0);
+    }
+    if terminal::is_interactive() {
+        return attach(&session, false, context).await;
+    }
+    tokio::select! {
+        ended = stream(&session, context) => ended,
+        _ = tokio::signal::ctrl_c() => {
+            context.output.note(&still_runs(&session));
+            Err(Failure::Exit(Code::Interrupted.exit_code()))
+        }
+    }
+}
+
+/// Passes the command's output on until it ends; finds it again when the connection breaks.
+async fn stream(session: &Session, context: &Context) -> Ended {
+    let query = TranscriptQuery { project: None, follow: true, plain: false };
+    let path = endpoint::query(&place(endpoint::TRANSCRIPT, session), &query);
+    let mut printed = 0_usize;
+    let mut left = 3_u32;
+    loop {
+        let mut client = context.connect().await?;
+        let broke = match client.bytes(&path).await {
+            Ok(body) => pass(body, &mut printed, context).await?,
+            Err(ClientError::Connection(_)) => true,
+            Err(error) => return Err(error.into()),
+        };
+        let mut client = context.connect().await?;
+        let now: Session = client.get(&place(endpoint::SESSION, session)).await?;
+        if let Some(code) = ended(&now) {
+            return Ok(code);
+        }
+        if left == 0 {
+            let why = if broke { "the connection broke" } else { "its output ended" };
+            let message = format!("session `{}` goes on, but {why}", now.name);
+            return Err(Problem::new(Code::NodeUnreachable, message)
+                .hint(format!("`dwell logs -f {} --session {}`", now.environment_name, now.name))
+                .into());
+        }
+        left -= 1;
+    }
+}
+
+/// Prints what was not printed before; gives whether the stream broke off.
+async fn pass(
+    mut body: impl BodyExt<Data = bytes::Bytes> + Unpin,
+    printed: &mut usize,
+    context: &Context,
+) -> Result<bool, Failure> {
+    let mut skip = *printed;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else { return Ok(true) };
+        let Some(bytes) = frame.data_ref() else { continue };
+        let fresh = bytes.get(skip.min(bytes.len())..).unwrap_or_default();
+        skip = skip.saturating_sub(bytes.len());
+        context.output.bytes(fresh)?;
+        *printed += fresh.len();
+    }
+    Ok(false)
+}
+
+/// Becomes the command, in the environment's tree with its variables.
+async fn directly(
+    client: &mut Client,
+    environment: &Environment,
+    command: &[String],
+    given: Vec<(String, String)>,
+) -> Ended {
+    let variables: Variables = client.get(&of(endpoint::VARIABLES, environment)).await?;
+    let (program, arguments) = command.split_first().ok_or_else(|| usage("no command"))?;
+    let error = Command::new(program)
+        .args(arguments)
+        .current_dir(&environment.directory)
+        .envs(variables.variables)
+        .envs(given)
+        .exec();
+    let directory = environment.directory.display();
+    let message = format!("`{program}` could not be run in `{directory}`: {error}");
+    Err(Problem::new(Code::ToolMissing, message).into())
+}
+
+/// Refuses a command that does not exist before anything is made for it. One relative to the
+/// tree can only be looked for once the tree is there.
+fn check_program(command: &[String]) -> Result<(), Problem> {
+    let Some(program) = command.first().filter(|program| !program.is_empty()) else {
+        return Err(usage("no command was given"));
+    };
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = match (program.starts_with('/'), program.contains('/')) {
+        (true, _) => is_program(Path::new(program)),
+        (false, true) => true,
+        (false, false) => std::env::split_paths(&path).any(|dir| is_program(&dir.join(program))),
+    };
+    if there {
+        return Ok(());
+    }
+    Err(Problem::new(Code::ToolMissing, format!("command `{program}` is not on PATH"))
+        .hint("install it, or name it by its path; nothing was created"))
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::session;
+
+    #[test]
+    fn a_missing_command_is_refused() {
+        let check = |program: &str| check_program(&[program.to_owned()]);
+        assert_eq!(check("dwell-no-such-agent").unwrap_err().code, Code::ToolMissing);
+        assert_eq!(check("/no/such").unwrap_err().code, Code::ToolMissing);
+        assert_eq!(check("").unwrap_err().code, Code::Usage);
+        for program in ["sh", "/bin/sh", "./run.sh"] {
+            assert!(check(program).is_ok(), "{program}");
+        }
+    }
+
+    #[test]
+    fn given_variables_win_over_the_shells() {
+        let shell = [("A", "1"), ("TMUX", "x"), ("B", "2")].map(|(n, v)| (n.into(), v.into()));
+        let all = shell_variables(shell.into_iter(), vec![("A".to_owned(), "3".to_owned())]);
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(all, [pair("B", "2"), pair("A", "3")]);
+    }
+
+    #[test]
+    fn the_last_session_that_does_not_run_is_resumed() {
+        let lost = |name: &str, started| Session {
+            status: SessionStatus::Lost,
+            started,
+            ..session(name, "a1")
+        };
+        let all = || vec![lost("npm", 2), lost("aider", 1), session("claude", "a1")];
+        assert_eq!(resumable(all(), None, "a1").unwrap().name.as_str(), "npm");
+        let aider = "aider".parse().unwrap();
+        assert_eq!(resumable(all(), Some(&aider), "a1").unwrap().name, aider);
+        let claude = "claude".parse().unwrap();
+        assert_eq!(resumable(all(), Some(&claude), "a1").unwrap_err().code, Code::Exists);
+        assert_eq!(resumable(Vec::new(), None, "a1").unwrap_err().code, Code::NotFound);
+    }
+}

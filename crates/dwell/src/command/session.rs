@@ -1,0 +1,122 @@
+//! `sessions` and `send`.
+
+use dwell_api::environment::Environment;
+use dwell_api::session::{ListSessions, SendText, Session, SessionStatus};
+use dwell_api::{Client, Code, Problem, endpoint};
+use dwell_core::SessionName;
+use serde_json::{Value, json};
+
+use super::environment::of;
+use super::{Context, idempotency_key, now};
+use crate::arguments::session::{Send, Sessions, SessionsAction};
+use crate::failure::{Ended, Failure};
+use crate::output::show;
+use crate::target;
+
+/// Lists sessions, or ends one.
+pub(crate) async fn run(it: Sessions, context: &Context) -> Ended {
+    let mut client = context.connect().await?;
+    if let Some(SessionsAction::Kill { environment, session, project }) = it.action {
+        let project = project.project.as_ref();
+        let environment = target::resolve(&mut client, Some(&environment), project).await?;
+        let session = pick(&mut client, &environment, session.as_ref()).await?;
+        let path = place(endpoint::SESSION_KILL, &session);
+        let _: Value = client.post(&path, &idempotency_key()?, &json!({})).await?;
+        context.output.note(&format!("session {} is ended", session.name));
+        return Ok(0);
+    }
+    let project = it.project.project;
+    let environment = match &it.environment {
+        Some(name) => Some(target::resolve(&mut client, Some(name), project.as_ref()).await?),
+        None => None,
+    };
+    let environment = environment.map(|environment| environment.id.to_string());
+    let query = ListSessions { project: project.filter(|_| environment.is_none()), environment };
+    let all = list(&mut client, &query).await?;
+    if context.output.is_quiet() {
+        let names: String = all.iter().map(|s| format!("{}\n", s.name)).collect();
+        context.output.text(&names)?;
+    } else {
+        context.output.result(&all, |all, style| show::sessions(all, now(), style))?;
+    }
+    Ok(0)
+}
+
+/// Types text into a session.
+pub(crate) async fn send(it: Send, context: &Context) -> Ended {
+    let mut client = context.connect().await?;
+    let project = it.project.project.as_ref();
+    let environment = target::resolve(&mut client, Some(&it.environment), project).await?;
+    let body = SendText { session: it.session, text: it.text.join(" "), enter: !it.no_enter };
+    let path = of(endpoint::SEND, &environment);
+    let _: Value = client.post(&path, &idempotency_key()?, &body).await?;
+    Ok(0)
+}
+
+/// An endpoint of a session.
+pub(crate) fn place(path: &str, session: &Session) -> String {
+    endpoint::fill(path, &[session.environment.as_str(), session.name.as_str()])
+}
+
+async fn list(client: &mut Client, query: &ListSessions) -> Result<Vec<Session>, Failure> {
+    Ok(client.get(&endpoint::query(endpoint::SESSIONS, query)).await?)
+}
+
+/// The sessions of one environment.
+pub(crate) async fn of_environment(
+    client: &mut Client,
+    environment: &Environment,
+) -> Result<Vec<Session>, Failure> {
+    let environment = Some(environment.id.to_string());
+    list(client, &ListSessions { environment, project: None }).await
+}
+
+/// The session that was named, else the only one that runs.
+pub(crate) async fn pick(
+    client: &mut Client,
+    environment: &Environment,
+    name: Option<&SessionName>,
+) -> Result<Session, Failure> {
+    let all = of_environment(client, environment).await?;
+    Ok(choose(all, name, &target::label(environment))?)
+}
+
+fn choose(all: Vec<Session>, name: Option<&SessionName>, of: &str) -> Result<Session, Problem> {
+    let mut fitting: Vec<Session> = all
+        .into_iter()
+        .filter(|session| match name {
+            Some(name) => session.name == *name,
+            None => session.status == SessionStatus::Running,
+        })
+        .collect();
+    let unclear = match (fitting.len(), name) {
+        (0, Some(name)) => {
+            Problem::new(Code::NotFound, format!("there is no session `{name}` in {of}"))
+                .hint("`dwell sessions` lists them")
+        }
+        (0, None) => Problem::new(Code::NotFound, format!("no session runs in {of}"))
+            .hint("`dwell run <agent> <env>` starts one"),
+        _ => Problem::new(Code::Ambiguous, format!("several sessions run in {of}"))
+            .details(fitting.iter().map(|session| session.name.to_string()))
+            .hint("name one"),
+    };
+    if fitting.len() == 1 { fitting.pop().ok_or(unclear) } else { Err(unclear) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::samples::session;
+
+    #[test]
+    fn the_only_running_session_needs_no_name() {
+        let ended = Session { status: SessionStatus::Ended, ..session("npm", "a1") };
+        let one = vec![session("claude", "a1"), ended.clone()];
+        assert_eq!(choose(one.clone(), None, "a1").unwrap().name.as_str(), "claude");
+        let npm = "npm".parse().unwrap();
+        assert_eq!(choose(one, Some(&npm), "a1").unwrap().name.as_str(), "npm");
+        assert_eq!(choose(vec![ended], None, "a1").unwrap_err().code, Code::NotFound);
+        let two = vec![session("claude", "a1"), session("aider", "a1")];
+        assert_eq!(choose(two, None, "a1").unwrap_err().code, Code::Ambiguous);
+    }
+}
