@@ -11,9 +11,9 @@ pub mod name;
 pub mod observed;
 pub mod operation;
 pub mod published;
+pub mod resolver;
 pub mod tree;
 pub mod trust;
-pub mod resolver;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};

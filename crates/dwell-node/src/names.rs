@@ -1,7 +1,5 @@
 //! Publishing: from what runs to the names that DNS and the proxy answer.
 
-use std::collections::HashSet;
-
 use dwell_core::EnvironmentId;
 use dwell_core::environment::Environment;
 use dwell_core::observed::Container;
@@ -82,11 +80,15 @@ pub(crate) async fn publish_all(node: &Node) {
         }
     };
     let mut containers = node.world.by_environment();
-    let mut kept = HashSet::new();
-    for environment in &environments {
-        let own = containers.remove(&environment.id).unwrap_or_default();
-        set(node, environment, &own);
-        kept.insert(environment.id.as_str().to_owned());
+    let all: Vec<(String, Vec<Name>)> = environments
+        .iter()
+        .map(|environment| {
+            node.listeners.serve(&environment.suffix);
+            let own = containers.remove(&environment.id).unwrap_or_default();
+            (environment.id.to_string(), names(node, environment, &own))
+        })
+        .collect();
+    if let Err(error) = node.names.replace_all(all) {
+        tracing::warn!(%error, "a name was not published");
     }
-    node.names.retain(|owner| kept.contains(owner));
 }

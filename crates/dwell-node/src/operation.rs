@@ -88,7 +88,8 @@ impl Operation {
         self.tell(Event::Note { text: text.into() });
     }
 
-    fn end(&self, result: Result<Outcome, Problem>) {
+    /// Tells the last event.
+    pub(crate) fn end(&self, result: Result<Outcome, Problem>) {
         self.tell(match result {
             Ok(result) => Event::Done { result },
             Err(problem) => Event::Failed { problem },
@@ -163,6 +164,7 @@ type EnvironmentLock = Arc<tokio::sync::Mutex<()>>;
 pub(crate) struct Operations {
     by_key: Mutex<HashMap<String, Arc<Operation>>>,
     locks: Mutex<HashMap<(ProjectName, EnvironmentName), EnvironmentLock>>,
+    settled: watch::Sender<bool>,
     active: Mutex<HashMap<String, dwell_core::operation::Kind>>,
 }
 
@@ -194,6 +196,18 @@ impl Operations {
         let operation = Arc::new(Operation::ended(id, result));
         lock(&self.by_key).insert(key.to_owned(), operation.clone());
         operation
+    }
+
+    /// What an earlier life of the daemon left unfinished is settled; new operations may begin.
+    pub(crate) fn settled(&self) {
+        self.settled.send_replace(true);
+    }
+
+    /// Waits until new operations may begin.
+    pub(crate) async fn ready(&self) {
+        let mut settled = self.settled.subscribe();
+        // The sender lives as long as `self`, so this only ends with `true`.
+        let _ = settled.wait_for(|settled| *settled).await;
     }
 
     /// An operation by its id.

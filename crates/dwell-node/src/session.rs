@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use dwell_api::environment::Variables;
 use dwell_api::session::{Session, SessionStatus, StartSession};
 use dwell_api::{Code, Problem};
-use dwell_core::agent::{Agent, ServiceFacts, SessionFacts, variables};
+use dwell_core::agent::{Agent, ServiceFacts, SessionFacts, resume_command, variables};
 use dwell_core::environment::Environment;
 use dwell_core::published::address_holder;
 use dwell_core::{EnvironmentId, SessionName};
@@ -25,11 +25,14 @@ use crate::{resolver, world};
 
 /// Ended sessions that an environment keeps before the oldest are forgotten.
 const KEPT: usize = 50;
+/// Starts that are remembered for repeated calls.
+const REPLAYED: usize = 1000;
 
 /// The node's tmux server, and how the system was last seen to resolve our names.
 pub(crate) struct SessionNotes {
     pub(crate) sessions: Sessions,
     resolving: Mutex<HashMap<String, (Instant, bool)>>,
+    by_key: tokio::sync::Mutex<HashMap<String, Session>>,
 }
 
 impl SessionNotes {
@@ -38,7 +41,25 @@ impl SessionNotes {
         let tmux = Tmux::new(socket).with_include(include);
         let shim = vec![binary.into_os_string(), "session-shim".into()];
         let sessions = Sessions::new(Arc::new(tmux), shim);
-        Self { sessions, resolving: Mutex::default() }
+        Self { sessions, resolving: Mutex::default(), by_key: tokio::sync::Mutex::default() }
+    }
+
+    /// Starts a session once for each idempotency key; a repeat gets the first one's answer.
+    pub(crate) async fn once(
+        &self,
+        key: &str,
+        start: impl Future<Output = Result<Session, Problem>>,
+    ) -> Result<Session, Problem> {
+        let mut by_key = self.by_key.lock().await;
+        if let Some(session) = by_key.get(key) {
+            return Ok(session.clone());
+        }
+        let session = start.await?;
+        if by_key.len() >= REPLAYED {
+            by_key.clear();
+        }
+        by_key.insert(key.to_owned(), session.clone());
+        Ok(session)
     }
 }
 
@@ -444,10 +465,7 @@ fn resumed(
         return Err(Problem::new(Code::NotFound, format!("`{label}` has no ended or lost session to resume"))
             .hint("`dwell sessions` lists them; `dwell attach` goes to a running one"));
     };
-    let command = match session.command.first().and_then(|program| Agent::of(program)) {
-        Some(agent) => agent.resume_command(&session.command),
-        None => session.command.clone(),
-    };
+    let command = resume_command(&session.command);
     Ok((session.name.clone(), command, session.directory.clone()))
 }
 

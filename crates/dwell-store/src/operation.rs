@@ -82,6 +82,18 @@ impl Store {
         rows.into_iter().map(journal).collect()
     }
 
+    /// The operation on an environment that was accepted last.
+    pub async fn last_operation(&self, id: &EnvironmentId) -> Result<Option<Journal>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from operation where environment = $1 order by created desc limit 1"
+        );
+        let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(id.as_str())
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(journal).transpose()
+    }
+
     /// Forgets ended operations accepted before an instant.
     pub async fn prune_operations(&self, before: i64) -> Result<(), StoreError> {
         sqlx::query("delete from operation where phase in ('done', 'failed') and created < $1")

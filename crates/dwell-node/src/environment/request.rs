@@ -77,7 +77,7 @@ pub(crate) async fn begin_up(
     if kind == Kind::Up
         && let Some(outcome) = nothing_to_do(&node, &environment, &up, &variables).await
     {
-        operation.finish(Ok(outcome));
+        operation.end(Ok(outcome));
         return Ok(());
     }
     let before = before(&node, &environment).await?;
