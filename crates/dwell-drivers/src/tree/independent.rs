@@ -123,10 +123,8 @@ fn copy_store(from: &Path, to: &Path, without: &[&str], notes: &mut Notes) -> Re
         leave.place(&from.join(name));
     }
     let mut listing = list(from, Path::new(""), &leave, notes).map_err(fail)?;
-    let links: Vec<PathBuf> = listing
-        .files
-        .extract_if(.., |path| is_own_link(from, path))
-        .collect();
+    let links: Vec<PathBuf> =
+        listing.files.extract_if(.., |path| is_own_link(from, path)).collect();
     let roots = Roots::open(from, to, false)?;
     for (path, stat) in listing.directories.iter().skip(1) {
         roots.directory(path, stat.st_mode)?;

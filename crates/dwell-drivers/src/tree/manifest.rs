@@ -96,12 +96,9 @@ fn parse(record: &[u8]) -> Option<(PathBuf, Item)> {
     let fields: Vec<&str> = head.split(' ').collect();
     let item = match *fields.as_slice() {
         ["d", mode] => Item::Directory(mode.parse().ok()?),
-        ["f", mode, size, s, ns] => Item::File(
-            mode.parse().ok()?,
-            size.parse().ok()?,
-            s.parse().ok()?,
-            ns.parse().ok()?,
-        ),
+        ["f", mode, size, s, ns] => {
+            Item::File(mode.parse().ok()?, size.parse().ok()?, s.parse().ok()?, ns.parse().ok()?)
+        }
         ["l", hash] => Item::Link(hash.to_owned()),
         _ => return None,
     };
@@ -142,7 +139,9 @@ pub(crate) fn plan(base: &Manifest, from: &Manifest, into: &Manifest) -> Plan {
 /// giving side turned it into one.
 fn parent_is_free(path: &Path, from: &Manifest, into: &Manifest) -> bool {
     path.ancestors().skip(1).all(|parent| match into.get(parent) {
-        Some(Item::File(..) | Item::Link(_)) => matches!(from.get(parent), Some(Item::Directory(_))),
+        Some(Item::File(..) | Item::Link(_)) => {
+            matches!(from.get(parent), Some(Item::Directory(_)))
+        }
         _ => true,
     })
 }

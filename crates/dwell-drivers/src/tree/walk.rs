@@ -138,7 +138,11 @@ pub(crate) fn note_left(path: &Path, copied: &Copied, notes: &mut Notes) {
 
 /// Makes the directories above `path` in the target like the source's. `Ok(false)` when one of
 /// them is not a directory in the source, a link for instance.
-pub(crate) fn parents(roots: &Roots, path: &Path, known: &mut HashSet<PathBuf>) -> Result<bool, At> {
+pub(crate) fn parents(
+    roots: &Roots,
+    path: &Path,
+    known: &mut HashSet<PathBuf>,
+) -> Result<bool, At> {
     let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(true);
     };
