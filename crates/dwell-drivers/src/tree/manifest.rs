@@ -126,7 +126,7 @@ pub(crate) fn plan(base: &Manifest, from: &Manifest, into: &Manifest) -> Plan {
         let directories =
             [new, ours].iter().all(|item| matches!(item, Some(Item::Directory(_)) | None));
         if ours == old || directories {
-            let blocked = new.is_some() && !parent_is_free(path, from, into);
+            let blocked = new.is_some() && !parent_is_free(path, base, from, into);
             if blocked { &mut plan.both } else { &mut plan.take }.push(path.clone());
         } else {
             plan.both.push(path.clone());
@@ -136,11 +136,11 @@ pub(crate) fn plan(base: &Manifest, from: &Manifest, into: &Manifest) -> Plan {
 }
 
 /// Whether no file of the receiving side stands where a new path needs a directory, unless the
-/// giving side turned it into one.
-fn parent_is_free(path: &Path, from: &Manifest, into: &Manifest) -> bool {
+/// giving side turned just that file into one.
+fn parent_is_free(path: &Path, base: &Manifest, from: &Manifest, into: &Manifest) -> bool {
     path.ancestors().skip(1).all(|parent| match into.get(parent) {
-        Some(Item::File(..) | Item::Link(_)) => {
-            matches!(from.get(parent), Some(Item::Directory(_)))
+        ours @ Some(Item::File(..) | Item::Link(_)) => {
+            ours == base.get(parent) && matches!(from.get(parent), Some(Item::Directory(_)))
         }
         _ => true,
     })

@@ -114,8 +114,9 @@ pub(crate) fn copy_directory(
         note_left(path, &copied, notes);
     }
     let mut made = Vec::new();
+    let whole = from.as_os_str().is_empty();
     for path in &listing.repositories {
-        if independent::copy_repository(source, target, path, notes)? {
+        if independent::copy_repository(source, target, path, whole, notes)? {
             made.push(target.join(path));
         }
     }

@@ -10,18 +10,18 @@ use std::process::Command;
 
 use dwell_drivers::tree::{self, CreateTree, Start, Tree, TreeError};
 
-pub struct Place {
-    pub directory: tempfile::TempDir,
+pub(crate) struct Place {
+    pub(crate) directory: tempfile::TempDir,
 }
 
 impl Place {
     /// An empty place.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().unwrap() }
     }
 
     /// A place whose source is a git project with two commits.
-    pub fn git() -> Self {
+    pub(crate) fn git() -> Self {
         let place = Self::new();
         place.init("source");
         place.write("source/a.txt", "one\ntwo\nthree\n");
@@ -35,53 +35,53 @@ impl Place {
         place
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn init(&self, name: &str) {
+    pub(crate) fn init(&self, name: &str) {
         fs::create_dir_all(self.path(name)).unwrap();
         self.run(name, &["init", "-q", "-b", "main"]);
         self.run(name, &["config", "user.name", "Test"]);
         self.run(name, &["config", "user.email", "test@localhost"]);
     }
 
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
 
-    pub fn read(&self, name: &str) -> String {
+    pub(crate) fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
     }
 
-    pub fn mode(&self, name: &str, mode: u32) {
+    pub(crate) fn mode(&self, name: &str, mode: u32) {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    pub fn link(&self, to: &str, name: &str) {
+    pub(crate) fn link(&self, to: &str, name: &str) {
         std::os::unix::fs::symlink(to, self.path(name)).unwrap();
     }
 
-    pub fn exists(&self, name: &str) -> bool {
+    pub(crate) fn exists(&self, name: &str) -> bool {
         fs::symlink_metadata(self.path(name)).is_ok()
     }
 
-    pub fn commit(&self, name: &str, message: &str) -> String {
+    pub(crate) fn commit(&self, name: &str, message: &str) -> String {
         self.run(name, &["add", "-A"]);
         self.run(name, &["commit", "-q", "-m", message]);
         self.git_line(name, &["rev-parse", "HEAD"])
     }
 
     /// Runs git; a failure fails the test.
-    pub fn run(&self, name: &str, arguments: &[&str]) -> String {
+    pub(crate) fn run(&self, name: &str, arguments: &[&str]) -> String {
         let (ok, text) = self.try_run(name, arguments);
         assert!(ok, "git {arguments:?}: {text}");
         text
     }
 
-    pub fn try_run(&self, name: &str, arguments: &[&str]) -> (bool, String) {
+    pub(crate) fn try_run(&self, name: &str, arguments: &[&str]) -> (bool, String) {
         let output = Command::new("git")
             .args(["-c", "protocol.file.allow=always"])
             .args(arguments)
@@ -92,20 +92,20 @@ impl Place {
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
-    pub fn git_line(&self, name: &str, arguments: &[&str]) -> String {
+    pub(crate) fn git_line(&self, name: &str, arguments: &[&str]) -> String {
         self.run(name, arguments).trim().to_owned()
     }
 
-    pub fn status(&self, name: &str) -> String {
+    pub(crate) fn status(&self, name: &str) -> String {
         self.run(name, &["--no-optional-locks", "status", "--porcelain", "-uall"])
     }
 
     /// The trees of these places are `tree`, `tree-2`... of environment `a1`.
-    pub async fn create(&self) -> Tree {
+    pub(crate) async fn create(&self) -> Tree {
         self.create_from("source", "tree", Start::Source, &[]).await.unwrap()
     }
 
-    pub async fn create_from(
+    pub(crate) async fn create_from(
         &self,
         source: &str,
         tree: &str,
@@ -124,17 +124,17 @@ impl Place {
         .await
     }
 
-    pub fn state(&self) -> PathBuf {
+    pub(crate) fn state(&self) -> PathBuf {
         self.state_of("tree")
     }
 
-    pub fn state_of(&self, tree: &str) -> PathBuf {
+    pub(crate) fn state_of(&self, tree: &str) -> PathBuf {
         self.path("state").join(tree)
     }
 
     /// Everything that must not change in a repository by a look or a copy: refs, stash, `HEAD`,
     /// index bytes, status and the files of the work tree.
-    pub fn everything(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn everything(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let mut all = BTreeMap::new();
         let git = self.path(name).join(self.git_line(name, &["rev-parse", "--git-dir"]));
         all.insert("index".into(), fs::read(git.join("index")).unwrap_or_default());
@@ -173,6 +173,6 @@ impl Place {
     }
 }
 
-pub fn names(paths: &[PathBuf]) -> Vec<String> {
+pub(crate) fn names(paths: &[PathBuf]) -> Vec<String> {
     paths.iter().map(|path| path.to_string_lossy().into_owned()).collect()
 }
