@@ -89,9 +89,8 @@ mod tests {
     }
 
     fn hash(text: &str, files: &[(&str, &str)]) -> String {
-        let file = |(path, content): &(&str, &str)| {
-            (path.parse().unwrap(), content.as_bytes().to_vec())
-        };
+        let file =
+            |(path, content): &(&str, &str)| (path.parse().unwrap(), content.as_bytes().to_vec());
         subject(&config(text), &files.iter().map(file).collect()).unwrap().hash
     }
 

@@ -56,8 +56,7 @@ pub(super) fn read(text: &str) -> Result<ProjectConfig, ConfigError> {
     if text.trim().is_empty() {
         return Ok(ProjectConfig { origin: Origin::Cilo, ..ProjectConfig::default() });
     }
-    let value: serde_json::Value =
-        serde_saphyr::from_str(text).map_err(|error| located(&error))?;
+    let value: serde_json::Value = serde_saphyr::from_str(text).map_err(|error| located(&error))?;
     let file: File = serde_saphyr::from_str(text).map_err(|error| located(&error))?;
     let env = file.env.unwrap_or_default();
     let suffix = file.dns_suffix.filter(|suffix| !suffix.is_empty());

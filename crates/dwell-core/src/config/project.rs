@@ -167,11 +167,7 @@ pub(super) fn read(text: &str) -> Result<ProjectConfig, ConfigError> {
         hostnames: file.hostnames.into_iter().map(|(s, hosts)| (s, names(hosts))).collect(),
         ingress_hostnames: Vec::new(),
         share: file.share,
-        hooks: Hooks {
-            setup: file.hooks.setup,
-            run: file.hooks.run,
-            archive: file.hooks.archive,
-        },
+        hooks: Hooks { setup: file.hooks.setup, run: file.hooks.run, archive: file.hooks.archive },
         copy: file.copy,
         render: file.render.into_iter().map(rule).collect(),
         notes: Vec::new(),

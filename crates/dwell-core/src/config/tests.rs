@@ -51,7 +51,9 @@ fn an_unknown_key_is_refused_with_its_place_and_the_likely_name() {
     );
     let strange = error("zzzzzzzzzzzz = 1");
     assert!(strange.ends_with("unknown key `zzzzzzzzzzzz`"), "{strange}");
-    assert!(error("[[render]]\nfile = 'a'\nreplace = [{ from = 'a', too = 'b' }]").contains("`to`"));
+    assert!(
+        error("[[render]]\nfile = 'a'\nreplace = [{ from = 'a', too = 'b' }]").contains("`to`")
+    );
 }
 
 #[test]

@@ -46,9 +46,7 @@ impl Repository {
             Err(ProcessError::Failed { stderr, .. }) if stderr.contains("dubious ownership") => {
                 return Ok(Discovered::Refused(stderr));
             }
-            Err(ProcessError::Failed { stderr, .. })
-                if stderr.contains("not a git repository") =>
-            {
+            Err(ProcessError::Failed { stderr, .. }) if stderr.contains("not a git repository") => {
                 return Ok(Discovered::None);
             }
             Err(error) => return Err(error),

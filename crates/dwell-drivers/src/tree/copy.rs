@@ -199,7 +199,8 @@ fn sparse(source: &OwnedFd, target: &OwnedFd, size: u64) -> Result<(), Errno> {
         while place < end {
             let want = usize::try_from(end - place).unwrap_or(READ).min(READ);
             let part = buffer.get_mut(..want).unwrap_or_default();
-            let length = rustix::io::retry_on_intr(|| rustix::io::pread(source, &mut *part, place))?;
+            let length =
+                rustix::io::retry_on_intr(|| rustix::io::pread(source, &mut *part, place))?;
             if length == 0 {
                 break;
             }

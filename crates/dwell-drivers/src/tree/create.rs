@@ -29,11 +29,15 @@ pub async fn create(order: CreateTree<'_>) -> Result<Tree, TreeError> {
         return Ok(plain(TreeKind::Copy, &source, &tree, Vec::new()));
     }
     let growing = growing_place(&tree);
+    let order = CreateTree { source: &source, tree: &tree, ..order };
+    let repository = repository(&order).await?;
     if let Some(left) = growing.parent().filter(|left| left.exists()) {
         fs::remove_dir_all(left).map_err(|e| TreeError::io(left, e))?;
+        if let Some(repository) = &repository {
+            worktree::unregister(&repository.git(), &tree).await;
+        }
     }
-    let order = CreateTree { source: &source, tree: &tree, ..order };
-    let made = match repository(&order).await? {
+    let made = match repository {
         Some(repository) => worktree::create(&order, &repository, &growing).await,
         None => directory::create(&order, &growing).await,
     };

@@ -4,7 +4,6 @@
 use std::path::Path;
 
 use super::integrate::empty_tree;
-use super::merge::ahead;
 use super::snapshot::{Snapshot, private_git};
 use super::{Scratch, Tree, TreeError, TreeKind, directory};
 use crate::git::{Discovered, Git, Repository};
@@ -77,13 +76,5 @@ async fn since(tree: &Tree, repository: &Repository, git: &Git) -> Result<String
     match &tree.base_commit {
         Some(base) => Ok(base.clone()),
         None => empty_tree(git).await,
-    }
-}
-
-/// Commits of the environment that its source does not have.
-pub(crate) async fn commits_ahead(tree: &Tree) -> Result<u32, TreeError> {
-    match Repository::discover(&tree.root).await? {
-        Discovered::Repository(repository) => ahead(&repository, tree).await,
-        _ => Ok(0),
     }
 }

@@ -138,7 +138,9 @@ fn bring(plan: Plan, side: &Manifest, from: &Path, to: &Path) -> Result<MergeRep
         let place = to.join(path);
         let gone = match fs::symlink_metadata(&place) {
             Ok(data) if data.is_dir() => fs::remove_dir(&place).is_ok(),
-            Ok(_) => fs::remove_file(&place).map_err(|e| TreeError::io(&place, e)).map(|()| true)?,
+            Ok(_) => {
+                fs::remove_file(&place).map_err(|e| TreeError::io(&place, e)).map(|()| true)?
+            }
             Err(_) => false,
         };
         if gone {

@@ -93,7 +93,10 @@ pub enum TreeError {
     #[error("the tree holds work that exists nowhere else: {0}")]
     Unsaved(Unsaved),
     /// Files that could not be deleted, mostly because containers made them as root.
-    #[error("{} of the tree could not be deleted ({why}); they belong to another user", listed(paths))]
+    #[error(
+        "{} of the tree could not be deleted ({why}); they belong to another user",
+        listed(paths)
+    )]
     Undeletable {
         /// The highest such files or directories, absolute.
         paths: Vec<PathBuf>,

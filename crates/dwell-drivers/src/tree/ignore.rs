@@ -45,9 +45,8 @@ impl Ignore {
 
     /// Whether the path, relative to the root, is left out.
     pub fn leaves_out(&self, path: &Path, is_directory: bool) -> bool {
-        let fits = |rule: &&Rule| {
-            (is_directory || !rule.directories) && rule.matcher.is_match(path)
-        };
+        let fits =
+            |rule: &&Rule| (is_directory || !rule.directories) && rule.matcher.is_match(path);
         self.rules.iter().rev().find(fits).is_some_and(|rule| !rule.take)
     }
 }

@@ -14,11 +14,13 @@ use super::walk::{Leave, list};
 use crate::git::Git;
 
 /// Copies what `path` (a `.git` relative to both roots) stands for. `Ok(true)` when
-/// [`settle`] has to look at the copy.
+/// [`settle`] has to look at the copy. `whole` says that everything below the source root is
+/// copied, so that a pointer which stays inside may stay as it is.
 pub(crate) fn copy_repository(
     source: &Path,
     target: &Path,
     path: &Path,
+    whole: bool,
     notes: &mut Notes,
 ) -> Result<bool, At> {
     let from = source.join(path);
@@ -34,7 +36,7 @@ pub(crate) fn copy_repository(
     } else {
         let text = fs::read(&from).map_err(fail)?;
         let pointed = pointer(&text).map(Path::to_owned);
-        if pointed.as_deref().is_some_and(|pointed| stays_inside(path, pointed)) {
+        if whole && pointed.as_deref().is_some_and(|pointed| stays_inside(path, pointed)) {
             fs::write(&to, text).map_err(fail)?;
             return Ok(false);
         }
@@ -123,10 +125,8 @@ fn copy_store(from: &Path, to: &Path, without: &[&str], notes: &mut Notes) -> Re
         leave.place(&from.join(name));
     }
     let mut listing = list(from, Path::new(""), &leave, notes).map_err(fail)?;
-    let links: Vec<PathBuf> = listing
-        .files
-        .extract_if(.., |path| is_own_link(from, path))
-        .collect();
+    let links: Vec<PathBuf> =
+        listing.files.extract_if(.., |path| is_own_link(from, path)).collect();
     let roots = Roots::open(from, to, false)?;
     for (path, stat) in listing.directories.iter().skip(1) {
         roots.directory(path, stat.st_mode)?;

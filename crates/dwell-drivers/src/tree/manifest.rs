@@ -96,12 +96,9 @@ fn parse(record: &[u8]) -> Option<(PathBuf, Item)> {
     let fields: Vec<&str> = head.split(' ').collect();
     let item = match *fields.as_slice() {
         ["d", mode] => Item::Directory(mode.parse().ok()?),
-        ["f", mode, size, s, ns] => Item::File(
-            mode.parse().ok()?,
-            size.parse().ok()?,
-            s.parse().ok()?,
-            ns.parse().ok()?,
-        ),
+        ["f", mode, size, s, ns] => {
+            Item::File(mode.parse().ok()?, size.parse().ok()?, s.parse().ok()?, ns.parse().ok()?)
+        }
         ["l", hash] => Item::Link(hash.to_owned()),
         _ => return None,
     };
@@ -129,7 +126,7 @@ pub(crate) fn plan(base: &Manifest, from: &Manifest, into: &Manifest) -> Plan {
         let directories =
             [new, ours].iter().all(|item| matches!(item, Some(Item::Directory(_)) | None));
         if ours == old || directories {
-            let blocked = new.is_some() && !parent_is_free(path, from, into);
+            let blocked = new.is_some() && !parent_is_free(path, base, from, into);
             if blocked { &mut plan.both } else { &mut plan.take }.push(path.clone());
         } else {
             plan.both.push(path.clone());
@@ -139,10 +136,12 @@ pub(crate) fn plan(base: &Manifest, from: &Manifest, into: &Manifest) -> Plan {
 }
 
 /// Whether no file of the receiving side stands where a new path needs a directory, unless the
-/// giving side turned it into one.
-fn parent_is_free(path: &Path, from: &Manifest, into: &Manifest) -> bool {
+/// giving side turned just that file into one.
+fn parent_is_free(path: &Path, base: &Manifest, from: &Manifest, into: &Manifest) -> bool {
     path.ancestors().skip(1).all(|parent| match into.get(parent) {
-        Some(Item::File(..) | Item::Link(_)) => matches!(from.get(parent), Some(Item::Directory(_))),
+        ours @ Some(Item::File(..) | Item::Link(_)) => {
+            ours == base.get(parent) && matches!(from.get(parent), Some(Item::Directory(_)))
+        }
         _ => true,
     })
 }

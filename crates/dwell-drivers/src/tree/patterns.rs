@@ -1,5 +1,6 @@
 //! Files that git ignores but an environment needs, `.env` for instance, by pattern. A pattern
-//! cannot leave the project: it is relative, has no `..`, and no link is followed on the way.
+//! cannot leave the project: it is relative, has no `..`, and no link is followed on the way. A
+//! pattern with `!` in front leaves out what it matches.
 
 use std::collections::HashSet;
 use std::fs;
@@ -7,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::TreeError;
 use super::copy::{At, Roots};
-use super::ignore::matcher;
+use super::ignore::{Ignore, matcher};
 use super::notes::Notes;
 use super::walk::{self, Leave};
 
@@ -24,14 +25,22 @@ pub(crate) fn copy_matching(
     }
     let roots = Roots::open(source, target, true)?;
     let mut known = HashSet::new();
-    for pattern in patterns {
+    let (left_out, wanted): (Vec<&String>, Vec<&String>) =
+        patterns.iter().partition(|pattern| pattern.starts_with('!'));
+    let rules: Vec<&str> = left_out.iter().map(|p| p.trim_start_matches('!')).collect();
+    let (left_out, _) = Ignore::parse(&rules.join("\n"));
+    for pattern in wanted {
         for path in expand(pattern, source)? {
+            let directory = is_directory(&source.join(&path));
+            if left_out.leaves_out(&path, directory) {
+                continue;
+            }
             if fs::symlink_metadata(target.join(&path)).is_ok()
                 || !walk::parents(&roots, &path, &mut known)?
             {
                 continue;
             }
-            if is_directory(&source.join(&path)) {
+            if directory {
                 let stat = roots.source_stat(&path).map_err(|e| At(path.clone(), e))?;
                 roots.directory(&path, stat.map_or(0o755, |stat| stat.st_mode))?;
                 let leave = Leave::default();

@@ -80,7 +80,7 @@ async fn submodule(
     let git_dir = place.join(".git");
     let (root, copy, pointer) = (source.root.clone(), target.to_owned(), path.join(".git"));
     let mut notes = on_files(move || {
-        independent::copy_repository(&root, &copy, &pointer, &mut notes)?;
+        independent::copy_repository(&root, &copy, &pointer, false, &mut notes)?;
         Ok(notes)
     })
     .await?;

@@ -195,7 +195,7 @@ async fn end_branch(
 ) -> Result<(), TreeError> {
     let reference = format!("refs/heads/{branch}");
     let Some(commit) = git.commit(&reference).await? else { return Ok(()) };
-    let exclude = format!("--exclude={reference}");
+    let exclude = format!("--exclude={branch}");
     let mut arguments = vec!["rev-list", "--count", &commit, "--not"];
     arguments.extend([exclude.as_str(), "--branches", "--tags", "--remotes", "HEAD"]);
     if let Some(base) = &tree.base_commit {

@@ -72,8 +72,7 @@ impl Snapshot {
     ) -> Result<Self, TreeError> {
         private_directory(store)?;
         let mut random = [0; 4];
-        getrandom::fill(&mut random)
-            .map_err(|e| TreeError::io(store, std::io::Error::other(e)))?;
+        getrandom::fill(&mut random).map_err(|e| TreeError::io(store, std::io::Error::other(e)))?;
         let index = scratch.path().join(format!("index-{:08x}", u32::from_le_bytes(random)));
         let real = repository.git_dir.join("index");
         if real.exists() {

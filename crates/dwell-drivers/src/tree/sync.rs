@@ -10,30 +10,27 @@ use super::{MergeReport, Scratch, Tree, TreeError, TreeKind, base, directory, re
 /// own. On a conflict nothing is changed. Rendered files return to their unrendered text; the
 /// caller renders again.
 pub async fn sync(tree: &Tree, state: &Path) -> Result<MergeReport, TreeError> {
-    match tree.kind {
-        TreeKind::InPlace => {
-            return Err(TreeError::InPlace { path: tree.root.clone(), verb: "sync" });
-        }
-        TreeKind::Copy => return directory::sync(tree, state).await,
-        TreeKind::Worktree => {}
+    if tree.kind == TreeKind::InPlace {
+        return Err(TreeError::InPlace { path: tree.root.clone(), verb: "sync" });
     }
+    let rendered = render::restore(state, &tree.project_dir)?;
+    let result = match tree.kind {
+        TreeKind::Copy => directory::sync(tree, state).await,
+        _ => sync_worktree(tree, state).await,
+    };
+    match &result {
+        Ok(_) => render::forget(&rendered),
+        Err(_) => render::put_back(&rendered)?,
+    }
+    result
+}
+
+async fn sync_worktree(tree: &Tree, state: &Path) -> Result<MergeReport, TreeError> {
     let scratch = Scratch::new(state)?;
     let from = side_of_source(tree, state, &scratch).await?;
-    let rendered = render::restore(state, &tree.project_dir)?;
-    let result = async {
-        let into = side_of_tree(tree, state, &scratch).await?;
-        let history = History { squash: false, message: "Merge the source" };
-        integrate(&from, &into, &base::read(state)?, state, history).await
-    }
-    .await;
-    match result {
-        Ok(report) => {
-            base::write(&from.repository, state, &from.snapshot.tree).await?;
-            Ok(report)
-        }
-        Err(error) => {
-            render::put_back(&rendered)?;
-            Err(error)
-        }
-    }
+    let into = side_of_tree(tree, state, &scratch).await?;
+    let history = History { squash: false, message: "Merge the source" };
+    let report = integrate(&from, &into, &base::read(state)?, state, history).await?;
+    base::write(&from.repository, state, &from.snapshot.tree).await?;
+    Ok(report)
 }

@@ -114,8 +114,9 @@ pub(crate) fn copy_directory(
         note_left(path, &copied, notes);
     }
     let mut made = Vec::new();
+    let whole = from.as_os_str().is_empty();
     for path in &listing.repositories {
-        if independent::copy_repository(source, target, path, notes)? {
+        if independent::copy_repository(source, target, path, whole, notes)? {
             made.push(target.join(path));
         }
     }
@@ -138,7 +139,11 @@ pub(crate) fn note_left(path: &Path, copied: &Copied, notes: &mut Notes) {
 
 /// Makes the directories above `path` in the target like the source's. `Ok(false)` when one of
 /// them is not a directory in the source, a link for instance.
-pub(crate) fn parents(roots: &Roots, path: &Path, known: &mut HashSet<PathBuf>) -> Result<bool, At> {
+pub(crate) fn parents(
+    roots: &Roots,
+    path: &Path,
+    known: &mut HashSet<PathBuf>,
+) -> Result<bool, At> {
     let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(true);
     };

@@ -8,9 +8,9 @@ use dwell_core::EnvironmentName;
 use super::create::{bring_along, growing_place};
 use super::notes::Notes;
 use super::populate::populate;
+use super::private_directory;
 use super::snapshot::Snapshot;
 use super::{CreateTree, Scratch, Start, Tree, TreeError, TreeKind, base, directory};
-use super::private_directory;
 use crate::git::{Git, Repository};
 use crate::process::ProcessError;
 
@@ -87,7 +87,9 @@ async fn add(
         branch,
     ]);
     program = match base {
-        Some(_) => program.arg("--no-track").arg(if checkout { "--checkout" } else { "--no-checkout" }),
+        Some(_) => {
+            program.arg("--no-track").arg(if checkout { "--checkout" } else { "--no-checkout" })
+        }
         None => program.arg("--orphan"),
     };
     program = program.arg("--").arg(place);
