@@ -136,7 +136,10 @@ impl Networks {
             notes.network(
                 NoteKind::Shared,
                 &key,
-                format!("it is the external network `{name}`, which other environments also see"),
+                format!(
+                    "it is the external network `{name}`: services of other environments on it \
+                     answer to the same short names, but not to full ones"
+                ),
             );
             section.insert(key, Value::Object(body));
         }

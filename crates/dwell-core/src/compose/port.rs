@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::model::{Object, text};
+use super::model::{Object, text, texts};
 
 /// A transport protocol.
 #[derive(
@@ -87,16 +87,18 @@ fn range(target: &str, protocol: &str) -> Vec<Port> {
     }
 }
 
-/// The entries of `expose` that keep a service's container ports known to Docker once `ports` is
-/// gone.
+/// The entries of `expose` that keep a service's container ports known to the engine once
+/// `ports` is gone: the user's own as they are, then the others.
 pub(super) fn expose(service: &Object) -> Vec<Value> {
-    ports(service)
-        .iter()
-        .map(|port| match port.protocol {
-            Protocol::Tcp => Value::String(port.number.to_string()),
-            _ => Value::String(port.to_string()),
-        })
-        .collect()
+    let mut entries = texts(service.get("expose"));
+    let published = service.get("ports").and_then(Value::as_array);
+    for port in published.into_iter().flatten().flat_map(entry_ports) {
+        let entry = port.to_string();
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+    entries.into_iter().map(Value::String).collect()
 }
 
 #[cfg(test)]

@@ -69,10 +69,13 @@ impl Rewriter<'_> {
                 out.insert("networks".to_owned(), Value::Object(networks));
             }
             Networking::Replaced(mode) => {
-                let text = format!(
-                    "`network_mode: {mode}` cannot be had by several environments; it joins the \
-                     default network instead (the label `dwell.network=host` keeps the host's)"
-                );
+                let hint = if mode == "host" {
+                    "cannot be had by several environments; it joins the default network instead \
+                     (the label `dwell.network=host` keeps the host's)"
+                } else {
+                    "is the machine's; it joins the default network instead"
+                };
+                let text = format!("`network_mode: {mode}` {hint}");
                 notes.service(NoteKind::Changed, name, text);
                 let networks = self.attached(name, &networking.keys(), out);
                 out.shift_remove("network_mode");

@@ -138,7 +138,7 @@ fn a_small_project_becomes_an_environment() {
             }
           },
           "expose": [
-            "80"
+            "80/tcp"
           ],
           "labels": {
             "dwell.node": "jicsqeebji",

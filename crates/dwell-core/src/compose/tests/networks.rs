@@ -48,7 +48,7 @@ fn pinned_addresses_keep_their_host_part() {
     assert_eq!(
         notes(&isolated),
         [
-            "network `out`: it is the external network `lan`, which other environments also see",
+            "network `out`: it is the external network `lan`: services of other environments on it answer to the same short names, but not to full ones",
             "network `front`: the fixed name of its bridge is dropped",
             "network `front`: its pinned IPv6 subnet is dropped, and IPv6 addresses in it with it",
         ]

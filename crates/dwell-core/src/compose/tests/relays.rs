@@ -41,7 +41,7 @@ fn a_relay_keeps_name_networks_and_aliases_only() {
       "stop_grace_period": "1s",
       "restart": "unless-stopped",
       "expose": [
-        "5432"
+        "5432/tcp"
       ],
       "healthcheck": {
         "test": [

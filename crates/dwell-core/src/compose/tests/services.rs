@@ -7,7 +7,7 @@ fn host_ports_become_exposed_ports() {
     let got = body(
         json!({"image": "a", "ports": ["8080:80", {"target": 53, "protocol": "udp"}], "expose": ["80", "99"]}),
     );
-    assert_eq!(got, json!({"image": "a", "expose": ["80", "53/udp", "99"]}));
+    assert_eq!(got, json!({"image": "a", "expose": ["80", "99", "80/tcp", "53/udp"]}));
 }
 
 #[test]
@@ -68,8 +68,9 @@ fn host_and_bridge_mode_become_the_default_network() {
         let (got, notes) = one(json!({"image": "a", "network_mode": mode, "ports": ["80"]}));
         assert!(got.get("network_mode").is_none());
         assert!(got["networks"].get("default").is_some());
-        assert_eq!(got["expose"], json!(["80"]));
-        assert!(notes[0].starts_with(&format!("service `web`: `network_mode: {mode}` cannot")));
+        assert_eq!(got["expose"], json!(["80/tcp"]));
+        assert!(notes[0].starts_with(&format!("service `web`: `network_mode: {mode}` ")));
+        assert_eq!(notes[0].contains("dwell.network=host"), mode == "host");
     }
 }
 

@@ -114,7 +114,7 @@ fn the_whole_definition_is_kept() {
             }
           ],
           "expose": [
-            "5432"
+            "5432/tcp"
           ]
         }
       },
