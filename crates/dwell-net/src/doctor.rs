@@ -7,11 +7,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use dwell_core::Suffix;
-use dwell_core::resolver::{DNS_ADDRESS, LINK, resolv_conf};
+use dwell_core::resolver::{DNS_ADDRESS, LINK, MAC_DIRECTORY, Os, resolv_conf};
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::dns::{Answer, RecordType, query};
+use crate::setup::os;
 
 const LIMIT: Duration = Duration::from_secs(2);
 /// How long the system's own look-up may take, which tries several servers.
@@ -71,11 +72,15 @@ pub async fn explain(
     };
     let (finding, wanted) = own_server(inquiry.server, &name).await;
     findings.push(finding);
-    findings.extend(switch(inquiry.root));
-    let content = fs::read_to_string(inquiry.root.join("etc/resolv.conf")).unwrap_or_default();
-    findings.extend(servers(&content, &name, &wanted).await);
-    if resolv_conf::nameservers(&content).contains(&STUB) {
-        findings.push(routing(suffix, run).await);
+    if os() == Os::MacOs {
+        findings.push(mac_os(inquiry.root, suffix));
+    } else {
+        findings.extend(switch(inquiry.root));
+        let content = fs::read_to_string(inquiry.root.join("etc/resolv.conf")).unwrap_or_default();
+        findings.extend(servers(&content, &name, &wanted).await);
+        if resolv_conf::nameservers(&content).contains(&STUB) {
+            findings.push(routing(suffix, run).await);
+        }
     }
     findings.push(system(&name, &wanted).await);
     findings
@@ -132,6 +137,17 @@ fn switch(root: &Path) -> Option<Finding> {
         let fix = "add `dns` to the `hosts:` line, or use `*.localhost` on dwell's HTTP proxy";
         Finding::bad(what, format!("hosts: {hosts}: programs never ask DNS"), fix)
     })
+}
+
+fn mac_os(root: &Path, suffix: &Suffix) -> Finding {
+    let what = format!("{MAC_DIRECTORY}{suffix}");
+    match fs::read_to_string(root.join(what.trim_start_matches('/'))) {
+        Ok(text) if text.contains("nameserver 127.0.0.1") => {
+            Finding::good(what, "it points at dwell")
+        }
+        Ok(_) => Finding::bad(what, "it points elsewhere", "move it away and run `dwell setup`"),
+        Err(error) => Finding::bad(what, error.to_string(), "run `dwell setup`"),
+    }
 }
 
 fn who(server: IpAddr) -> &'static str {

@@ -41,7 +41,8 @@ struct Shared {
     suffixes: ArcSwap<Vec<String>>,
 }
 
-/// A running proxy; dropping it ends it with all its connections.
+/// A running proxy; dropping it ends it with its connections, but for those that switched to
+/// another protocol, which last until either side ends them.
 pub struct HttpProxy {
     shared: Arc<Shared>,
     address: SocketAddr,

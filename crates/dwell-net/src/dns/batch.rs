@@ -82,7 +82,9 @@ mod system {
     use std::io::{IoSlice, IoSliceMut};
     use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
     use std::os::fd::AsRawFd;
+    use std::time::Duration;
 
+    use nix::errno::Errno;
     use nix::sys::socket::{
         MsgFlags, MultiHeaders, SockaddrIn, SockaddrIn6, SockaddrLike, recvmmsg,
     };
@@ -90,6 +92,9 @@ mod system {
     use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, SocketAddrAny, sendmmsg};
 
     use super::{BATCH, Datagram, Slot};
+
+    /// Keeps an error that does not go away from using all of a processor.
+    const AFTER_ERROR: Duration = Duration::from_millis(50);
 
     /// The kernel's headers for one batch, for one address family.
     pub(crate) enum System {
@@ -151,8 +156,14 @@ mod system {
         let mut slices: Vec<[IoSliceMut<'_>; 1]> =
             into.iter_mut().map(|d| [IoSliceMut::new(&mut d.query)]).collect();
         let flags = MsgFlags::MSG_WAITFORONE;
-        let Ok(results) = recvmmsg(socket.as_raw_fd(), headers, &mut slices, flags, None) else {
-            return 0;
+        let results = match recvmmsg(socket.as_raw_fd(), headers, &mut slices, flags, None) {
+            Ok(results) => results,
+            Err(Errno::EAGAIN | Errno::EINTR) => return 0,
+            Err(error) => {
+                tracing::warn!(%error, "receiving DNS queries");
+                std::thread::sleep(AFTER_ERROR);
+                return 0;
+            }
         };
         let mut count = 0;
         for (message, peer) in results.zip(&mut peers) {

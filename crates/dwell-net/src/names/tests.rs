@@ -112,3 +112,34 @@ fn hosts_route_by_suffix_and_by_localhost() {
     }
     assert_eq!(table.http_names(10), ["api.b1.dev.example", "web.a1.test"]);
 }
+
+#[test]
+fn readers_never_miss_a_name_that_stays_while_others_change() {
+    let table = NameTable::new();
+    let round = |last: u8| {
+        let gone = format!("x{last}.e.test");
+        vec![name("stays.e.test", "p/e", last), name(&gone, "p/e", last)]
+    };
+    table.set("e1", round(0)).unwrap();
+    let wire = encode("stays.e.test").unwrap();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut last = 0;
+            while last < 200 {
+                last = table.look(&wire, |found| match found {
+                    Lookup::One(claim) => match claim.entry.name.addresses.as_slice() {
+                        [IpAddr::V4(v4)] => v4.octets()[3],
+                        other => panic!("{other:?}"),
+                    },
+                    _ => panic!("the name is missing"),
+                });
+            }
+        });
+        for last in 1..=200 {
+            table.set("e1", round(last)).unwrap();
+        }
+        reader.join().unwrap();
+    });
+    assert_eq!(see(&table, "x199.e.test"), "absent");
+    assert_eq!(see(&table, "x200.e.test"), "10.224.0.200");
+}
