@@ -39,6 +39,7 @@ end_processes() {
 for home in /tmp/dwell-test-*; do
     if in_use "$home"; then continue; fi
     end_processes environ "^XDG_STATE_HOME=$home/"
+    end_processes cmdline "$home"
     [ ! -e "$home/node" ] || remove_labelled "$(cat "$home/node")"
     rm -rf "$home"
     say "removed $home"

@@ -35,7 +35,8 @@ impl TestHome {
         Self::on_engine(binary, std::env::var("DOCKER_HOST").ok())
     }
 
-    /// A home on another engine, given as `DOCKER_HOST` would be.
+    /// A home on another engine, given as `DOCKER_HOST` would be. The home has to be dropped
+    /// while the engine still answers.
     pub fn on_engine(binary: impl Into<PathBuf>, engine: Option<String>) -> Self {
         // A short path: the names of unix sockets below it have at most 107 bytes.
         let directory = tempfile::Builder::new()
@@ -251,16 +252,20 @@ impl Drop for TestHome {
     }
 }
 
-/// Ends every process that was started with this home in its environment.
+/// Ends every process that has this home in its environment or its arguments.
 fn end_processes(home: &Path) {
-    let mark = format!("XDG_STATE_HOME={}/", home.display());
+    let variable = format!("XDG_STATE_HOME={}/", home.display());
+    let argument = home.display().to_string();
     let mut found = true;
     while std::mem::take(&mut found) {
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
             let pid = entry.file_name().to_str().and_then(|name| name.parse().ok());
             let Some(pid) = pid.and_then(Pid::from_raw) else { continue };
-            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-            if environment.split(|byte| *byte == 0).any(|v| v.starts_with(mark.as_bytes())) {
+            let mentions = |file: &str, text: &str| {
+                let content = fs::read(entry.path().join(file)).unwrap_or_default();
+                String::from_utf8_lossy(&content).contains(text)
+            };
+            if mentions("environ", &variable) || mentions("cmdline", &argument) {
                 found |= kill_process(pid, Signal::KILL).is_ok();
             }
         }
