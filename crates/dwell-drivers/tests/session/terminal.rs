@@ -201,3 +201,19 @@ async fn the_server_has_the_options_that_agents_need() {
         |name: &str| std::fs::metadata(node.root.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("run"), mode("run/tmux.sock") & 0o077), (0o700, 0));
 }
+
+#[tokio::test]
+async fn a_broken_include_does_not_keep_sessions_from_starting() {
+    let node = Node::new();
+    let include = node.root.join("broken.conf");
+    std::fs::write(&include, "no-such-command\nset -g mouse off\n").unwrap();
+    let tmux = dwell_drivers::tmux::Tmux::new(node.tmux().socket()).with_include(&include);
+    let sessions = dwell_drivers::session::Sessions::new(tmux.into(), crate::support::shim());
+    let spec = node.spec("a", &["echo", "hello"]);
+    sessions.start(&spec).await.unwrap();
+    let (exit, output) = node.finish(&spec.directory, &spec.name).await;
+    assert_eq!((exit.ending, output.as_slice()), (Ending::Code(0), &b"hello\r\n"[..]));
+    // The server stays, as dwell needs it.
+    assert_eq!(node.tmux().list().await.unwrap(), []);
+    assert!(node.tmux().socket().exists());
+}
