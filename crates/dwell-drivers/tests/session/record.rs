@@ -37,7 +37,7 @@ async fn commands_that_end_at_once_keep_their_last_byte() {
         }
     })
     .await;
-    assert_eq!(node.tmux().list().await.unwrap(), []);
+    node.empty().await;
 }
 
 #[tokio::test]
@@ -237,6 +237,17 @@ async fn a_start_that_fails_leaves_nothing_and_touches_nobody() {
     let error = broken.start(&spec).await.unwrap_err();
     assert!(matches!(error, SessionError::NotStarted { .. }), "{error}");
     assert!(!spec.directory.exists());
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_as_soon_as_the_end_is_known() {
+    let node = Node::new();
+    for round in 0..20 {
+        let mut spec = node.spec("again", &["true"]);
+        spec.directory = node.directory(&format!("again-{round}"));
+        let (exit, _) = node.run(&spec).await;
+        assert_eq!(exit.ending, Ending::Code(0));
+    }
 }
 
 #[tokio::test]

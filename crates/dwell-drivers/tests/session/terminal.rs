@@ -102,9 +102,9 @@ async fn job_control_works() {
     node.shows("jobs", "code-130\r\n").await;
     text("tty").await;
     node.shows("jobs", "/dev/pts/").await;
-    key("C-d").await;
+    text("exit 3").await;
     let (exit, _) = node.finish(&spec.directory, &spec.name).await;
-    assert_eq!(exit.ending, Ending::Code(0));
+    assert_eq!(exit.ending, Ending::Code(3));
 }
 
 #[tokio::test]
@@ -214,6 +214,6 @@ async fn a_broken_include_does_not_keep_sessions_from_starting() {
     let (exit, output) = node.finish(&spec.directory, &spec.name).await;
     assert_eq!((exit.ending, output.as_slice()), (Ending::Code(0), &b"hello\r\n"[..]));
     // The server stays, as dwell needs it.
-    assert_eq!(node.tmux().list().await.unwrap(), []);
+    node.empty().await;
     assert!(node.tmux().socket().exists());
 }
