@@ -28,6 +28,9 @@ const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long a session may take to end when told to; the shim kills the command before that.
 const END_LIMIT: Duration = Duration::from_secs(15);
 
+/// How long tmux may take to forget a session that has ended.
+const GOING: Duration = Duration::from_millis(500);
+
 /// How often the files of a session that is about to change are looked at.
 const STEP: Duration = Duration::from_millis(5);
 
@@ -151,8 +154,20 @@ impl Sessions {
             .map_err(failed("writing its variables"))?;
         let mut argv = self.shim.clone();
         argv.push(directory.clone().into_os_string());
-        self.tmux.new_session(&start.name, &start.cwd, &argv, start.size).await?;
+        self.open(start, &argv).await?;
         self.started(start).await
+    }
+
+    /// Makes the tmux session. One of the same name whose end is just on record is given the
+    /// moment that it needs to go away.
+    async fn open(&self, start: &StartSession, argv: &[OsString]) -> Result<(), TmuxError> {
+        let deadline = Instant::now() + GOING;
+        loop {
+            match self.tmux.new_session(&start.name, &start.cwd, argv, start.size).await {
+                Err(TmuxError::Duplicate { .. }) if Instant::now() < deadline => sleep(STEP).await,
+                result => return result,
+            }
+        }
     }
 
     /// Waits for the shim's word.

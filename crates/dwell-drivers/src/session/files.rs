@@ -50,7 +50,7 @@ pub struct Spec {
 /// That a session's command runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
-    /// The command's process, leader of its own process group.
+    /// The command's process, leader of its own process group and process session.
     pub pid: i32,
     /// The shim's process, which is the process of the tmux pane.
     pub shim: i32,
@@ -183,10 +183,12 @@ pub(super) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
-/// Reads one of the JSON files; `None` when it is not there.
+/// Reads one of the JSON files; `None` when it is not there, or as empty as a power cut leaves a
+/// file that was just written.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     match read_small(path)? {
         None => Ok(None),
+        Some(bytes) if bytes.iter().all(|byte| *byte == 0) => Ok(None),
         Some(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
     }
 }

@@ -26,6 +26,9 @@ const BROKEN: i32 = 125;
 /// command's own, 128 and the signal's number, 127 where the command was not found, 126 where it
 /// could not be executed, 125 where the session itself is broken. Standard input is the terminal.
 pub fn main(directory: &Path) -> i32 {
+    if child::is_second_stage() {
+        return second_stage(directory);
+    }
     match run(directory) {
         Ok(ending) => ending.exit_code(),
         Err(error) => {
@@ -36,9 +39,7 @@ pub fn main(directory: &Path) -> i32 {
 }
 
 fn run(directory: &Path) -> io::Result<Ending> {
-    let missing = |name: &str| io::Error::other(format!("{name} is missing"));
-    let spec: Spec =
-        files::read_json(&directory.join(files::SPEC))?.ok_or_else(|| missing(files::SPEC))?;
+    let spec = spec(directory)?;
     let environment = directory.join(files::ENVIRONMENT);
     let variables = files::read_small(&environment)?.ok_or_else(|| missing(files::ENVIRONMENT))?;
     std::fs::remove_file(&environment)?;
@@ -63,6 +64,24 @@ fn run(directory: &Path) -> io::Result<Ending> {
     };
     slot.record(&Exit { ending, ended: files::now(), incomplete: relay.incomplete() })?;
     Ok(ending)
+}
+
+/// Becomes the command; what goes wrong is said in its place.
+fn second_stage(directory: &Path) -> i32 {
+    let NotStarted { code, why } = match spec(directory) {
+        Ok(spec) => child::become_command(&spec),
+        Err(error) => NotStarted { code: BROKEN, why: error.to_string() },
+    };
+    eprintln!("dwell: {why}");
+    code
+}
+
+fn spec(directory: &Path) -> io::Result<Spec> {
+    files::read_json(&directory.join(files::SPEC))?.ok_or_else(|| missing(files::SPEC))
+}
+
+fn missing(name: &str) -> io::Error {
+    io::Error::other(format!("{name} is missing"))
 }
 
 fn own_pid() -> i32 {

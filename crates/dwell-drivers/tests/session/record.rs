@@ -37,7 +37,7 @@ async fn commands_that_end_at_once_keep_their_last_byte() {
         }
     })
     .await;
-    assert_eq!(node.tmux().list().await.unwrap(), []);
+    node.empty().await;
 }
 
 #[tokio::test]
@@ -161,12 +161,20 @@ async fn what_cannot_run_says_so_with_the_usual_code() {
 #[tokio::test]
 async fn without_a_terminal_output_is_plain_and_input_empty() {
     let node = Node::new();
-    let script = "test -t 0 || test -t 1 || test -t 2 || echo pipes; cat; echo error >&2; echo out";
+    let script = "test -t 0 || test -t 1 || test -t 2 || echo pipes; cat; echo error >&2; echo out; \
+                  (read line < /dev/tty) 2>/dev/null || echo none; echo \"${DWELL_SHIM_STAGE-clean}\"";
     let mut spec = node.spec("pipes", &["sh", "-c", script]);
     spec.pty = false;
     let (exit, output) = node.run(&spec).await;
     assert_eq!(exit.ending, Ending::Code(0));
-    assert_eq!(String::from_utf8(output).unwrap(), "pipes\nerror\nout\n");
+    assert_eq!(String::from_utf8(output).unwrap(), "pipes\nerror\nout\nnone\nclean\n");
+
+    let mut spec = node.spec("missing", &["no-such-program"]);
+    spec.pty = false;
+    let (exit, output) = node.run(&spec).await;
+    assert_eq!(exit.ending, Ending::Code(127));
+    let text = String::from_utf8(output).unwrap();
+    assert_eq!(text, "dwell: `no-such-program` was not found on PATH\n");
 }
 
 #[tokio::test]
@@ -229,6 +237,17 @@ async fn a_start_that_fails_leaves_nothing_and_touches_nobody() {
     let error = broken.start(&spec).await.unwrap_err();
     assert!(matches!(error, SessionError::NotStarted { .. }), "{error}");
     assert!(!spec.directory.exists());
+}
+
+#[tokio::test]
+async fn a_name_is_free_again_as_soon_as_the_end_is_known() {
+    let node = Node::new();
+    for round in 0..20 {
+        let mut spec = node.spec("again", &["true"]);
+        spec.directory = node.directory(&format!("again-{round}"));
+        let (exit, _) = node.run(&spec).await;
+        assert_eq!(exit.ending, Ending::Code(0));
+    }
 }
 
 #[tokio::test]

@@ -67,16 +67,25 @@ impl Node {
     pub(crate) async fn finish(&self, directory: &Path, name: &TmuxName) -> (Exit, Vec<u8>) {
         let mut follow = self.sessions.follow(directory, name, 0).unwrap();
         let mut output = Vec::new();
-        loop {
-            match follow.next().await.unwrap().expect("an end") {
-                Event::Output(part) => {
-                    assert_eq!(part.start, output.len() as u64, "a gap in the transcript");
-                    output.extend(part.bytes);
+        let end = async {
+            loop {
+                match follow.next().await.unwrap().expect("an end") {
+                    Event::Output(part) => {
+                        assert_eq!(part.start, output.len() as u64, "a gap in the transcript");
+                        output.extend(part.bytes);
+                    }
+                    Event::Ended(exit) => return exit,
+                    Event::Lost => panic!("the session is lost"),
                 }
-                Event::Ended(exit) => return (exit, output),
-                Event::Lost => panic!("the session is lost"),
             }
-        }
+        };
+        let exit = tokio::time::timeout(Duration::from_secs(60), end).await.expect("an end");
+        (exit, output)
+    }
+
+    /// Waits until tmux has no session.
+    pub(crate) async fn empty(&self) {
+        eventually_async("no session", async || self.tmux().list().await.unwrap().is_empty()).await;
     }
 
     pub(crate) async fn state(&self, name: &TmuxName) -> SessionState {

@@ -102,9 +102,9 @@ async fn job_control_works() {
     node.shows("jobs", "code-130\r\n").await;
     text("tty").await;
     node.shows("jobs", "/dev/pts/").await;
-    key("C-d").await;
+    text("exit 3").await;
     let (exit, _) = node.finish(&spec.directory, &spec.name).await;
-    assert_eq!(exit.ending, Ending::Code(0));
+    assert_eq!(exit.ending, Ending::Code(3));
 }
 
 #[tokio::test]
@@ -200,4 +200,20 @@ async fn the_server_has_the_options_that_agents_need() {
     let mode =
         |name: &str| std::fs::metadata(node.root.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("run"), mode("run/tmux.sock") & 0o077), (0o700, 0));
+}
+
+#[tokio::test]
+async fn a_broken_include_does_not_keep_sessions_from_starting() {
+    let node = Node::new();
+    let include = node.root.join("broken.conf");
+    std::fs::write(&include, "no-such-command\nset -g mouse off\n").unwrap();
+    let tmux = dwell_drivers::tmux::Tmux::new(node.tmux().socket()).with_include(&include);
+    let sessions = dwell_drivers::session::Sessions::new(tmux.into(), crate::support::shim());
+    let spec = node.spec("a", &["echo", "hello"]);
+    sessions.start(&spec).await.unwrap();
+    let (exit, output) = node.finish(&spec.directory, &spec.name).await;
+    assert_eq!((exit.ending, output.as_slice()), (Ending::Code(0), &b"hello\r\n"[..]));
+    // The server stays, as dwell needs it.
+    node.empty().await;
+    assert!(node.tmux().socket().exists());
 }

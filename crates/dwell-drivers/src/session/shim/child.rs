@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -18,6 +17,9 @@ const TERMINAL: &[&str] = &["TMUX", "TMUX_PANE", "TERM_PROGRAM", "TERM_PROGRAM_V
 
 /// Variables of the invoking shell that are wrong in the session.
 const STALE: &[&str] = &["COLUMNS", "LINES", "OLDPWD", "SHLVL", "STY", "WINDOW"];
+
+/// Set in the second stage of a shim, which becomes a command without a terminal.
+const STAGE: &str = "DWELL_SHIM_STAGE";
 
 /// That the command did not start: the exit code that shells give for it, and a sentence.
 #[derive(Debug)]
@@ -43,27 +45,20 @@ impl Child {
         variables: Vec<(OsString, OsString)>,
         terminal: &Terminal,
     ) -> Result<Self, NotStarted> {
-        let (program, arguments) = spec.argv.split_first().ok_or_else(|| NotStarted {
-            code: 127,
-            why: "there is no command to run".to_owned(),
-        })?;
-        if !spec.directory.is_dir() {
-            let directory = spec.directory.display();
-            let why = format!("the directory `{directory}` does not exist");
-            return Err(NotStarted { code: 126, why });
-        }
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(&spec.directory).env_clear().envs(variables);
-        let own = own_variables(&spec.directory, spec.pty);
+        let mut command = match spec.pty {
+            true => command_of(spec)?,
+            false => second_stage().map_err(|error| not_started(&program_of(spec), &error))?,
+        };
+        command.env_clear().envs(variables);
         for name in STALE.iter().chain(TERMINAL) {
             command.env_remove(name);
         }
-        command.envs(own);
+        command.envs(own_variables(spec));
         let started = match spec.pty {
             true => on_pty(command, terminal),
             false => on_pipes(command),
         };
-        started.map_err(|error| not_started(program, &error))
+        started.map_err(|error| not_started(&program_of(spec), &error))
     }
 
     /// Its process, which leads its own process group.
@@ -102,12 +97,56 @@ impl Child {
     }
 }
 
-fn own_variables(directory: &Path, pty: bool) -> Vec<(OsString, OsString)> {
-    let mut set = vec![(OsString::from("PWD"), directory.as_os_str().to_owned())];
-    if pty {
+/// Whether this process is the second stage of a shim.
+pub(super) fn is_second_stage() -> bool {
+    std::env::var_os(STAGE).is_some()
+}
+
+/// Becomes the command, in a process session without any terminal; returns only if it cannot.
+pub(super) fn become_command(spec: &Spec) -> NotStarted {
+    if let Err(error) = rustix::process::setsid() {
+        return not_started(&program_of(spec), &error.into());
+    }
+    match command_of(spec) {
+        Ok(mut command) => not_started(&program_of(spec), &command.env_remove(STAGE).exec()),
+        Err(not_started) => not_started,
+    }
+}
+
+/// This program again, with the same arguments. A command without a terminal must not find the
+/// shim's as `/dev/tty`, where it would wait for ever; only a process of its own can leave it.
+fn second_stage() -> io::Result<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(std::env::args_os().skip(1));
+    Ok(command)
+}
+
+fn program_of(spec: &Spec) -> String {
+    spec.argv.first().cloned().unwrap_or_default()
+}
+
+fn command_of(spec: &Spec) -> Result<Command, NotStarted> {
+    let (program, arguments) = spec
+        .argv
+        .split_first()
+        .ok_or_else(|| NotStarted { code: 127, why: "there is no command to run".to_owned() })?;
+    if !spec.directory.is_dir() {
+        let why = format!("the directory `{}` does not exist", spec.directory.display());
+        return Err(NotStarted { code: 126, why });
+    }
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(&spec.directory);
+    Ok(command)
+}
+
+fn own_variables(spec: &Spec) -> Vec<(OsString, OsString)> {
+    let mut set = vec![(OsString::from("PWD"), spec.directory.clone().into_os_string())];
+    if spec.pty {
         let inherited = TERMINAL.iter().chain(&["TERM"]);
         set.extend(inherited.filter_map(|name| Some(((*name).into(), std::env::var_os(name)?))));
         set.push(("COLORTERM".into(), "truecolor".into()));
+    } else {
+        set.push((STAGE.into(), "1".into()));
     }
     set
 }
@@ -127,7 +166,7 @@ fn on_pty(command: Command, terminal: &Terminal) -> io::Result<Child> {
 
 fn on_pipes(mut command: Command) -> io::Result<Child> {
     let (reader, writer) = io::pipe()?;
-    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0);
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let process = command.spawn()?;
     child(process, reader.into(), false)
 }
