@@ -28,6 +28,8 @@ use std::path::{Path, PathBuf};
 use dwell_core::EnvironmentName;
 use serde::{Deserialize, Serialize};
 
+pub use dwell_core::tree::{Tree, TreeKind};
+
 pub use create::create;
 pub use diff::{DiffOptions, diff};
 pub use error::TreeError;
@@ -65,38 +67,6 @@ pub struct CreateTree<'a> {
     pub start: Start,
     /// Patterns of ignored files to bring along, relative to the project's directory.
     pub copy_patterns: &'a [String],
-}
-
-/// How a tree is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TreeKind {
-    /// A git worktree of the source's repository, with a branch of its own.
-    Worktree,
-    /// A copy of a directory.
-    Copy,
-    /// The source itself.
-    InPlace,
-}
-
-/// A tree as it was made. It is kept with the environment and handed back for every operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tree {
-    /// How it is made.
-    pub kind: TreeKind,
-    /// Where it came from: the root of the source's work tree, or the copied directory.
-    pub source: PathBuf,
-    /// Its root.
-    pub root: PathBuf,
-    /// The project's directory: the root, or the directory below it that corresponds to the one
-    /// asked for.
-    pub project_dir: PathBuf,
-    /// Its branch, in a worktree.
-    pub branch: Option<String>,
-    /// The commit that it started from, in a worktree of a repository that has one.
-    pub base_commit: Option<String>,
-    /// What a person should know, skipped files for instance.
-    pub notes: Vec<String>,
 }
 
 /// What [`merge`] or [`sync`] did.
