@@ -11,14 +11,14 @@ use dwell_core::Suffix;
 use dwell_core::config::NodeConfig;
 use dwell_net::dns::DnsServer;
 use dwell_net::names::NameTable;
-use dwell_net::proxy::Proxy;
+use dwell_net::proxy::HttpProxy;
 
 use crate::node::Node;
 
 struct State {
     suffixes: BTreeSet<Suffix>,
     dns: Result<DnsServer, String>,
-    proxy: Result<Proxy, String>,
+    proxy: Result<HttpProxy, String>,
 }
 
 /// The listeners and the suffixes they serve.
@@ -75,7 +75,7 @@ impl Listeners {
 
     /// The address of the proxy, when it listens.
     pub(crate) fn proxy(&self) -> Option<SocketAddr> {
-        self.state().proxy.as_ref().ok().map(Proxy::local_addr)
+        self.state().proxy.as_ref().ok().map(HttpProxy::local_addr)
     }
 
     /// How the listeners are.
@@ -110,7 +110,7 @@ impl Listeners {
             self.state().dns = bound.map_err(|error| error.to_string());
         }
         if proxy_missing {
-            let bound = Proxy::bind(self.proxy_address, &suffixes, table.clone()).await;
+            let bound = HttpProxy::bind(self.proxy_address, &suffixes, table.clone()).await;
             self.state().proxy = bound.map_err(|error| error.to_string());
         }
         let state = self.state();

@@ -241,8 +241,4 @@ impl Operations {
         };
     }
 
-    /// Whether anything runs.
-    pub(crate) fn idle(&self) -> bool {
-        lock(&self.active).is_empty()
-    }
 }

@@ -5,6 +5,7 @@ use dwell_core::compose::IsolationError;
 use dwell_drivers::compose::ComposeError;
 use dwell_drivers::docker::EngineError;
 use dwell_drivers::process::ProcessError;
+use dwell_drivers::tree::TreeError;
 use dwell_store::StoreError;
 
 /// Turns a result's error into a problem.
@@ -123,5 +124,39 @@ impl IntoProblem for ComposeError {
 impl IntoProblem for IsolationError {
     fn into_problem(self) -> Problem {
         Problem::new(Code::InvalidCompose, self.to_string())
+    }
+}
+
+impl IntoProblem for TreeError {
+    fn into_problem(self) -> Problem {
+        let message = self.to_string();
+        let paths = |paths: &[std::path::PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| path.display().to_string()).collect()
+        };
+        match self {
+            Self::Git(error) => error.into_problem(),
+            Self::Io { path, source } => file("using", &path, &source),
+            Self::Exists { .. } => Problem::new(Code::Exists, message)
+                .hint("move it away, or choose another name"),
+            Self::NoSource { .. } | Self::NoTree { .. } | Self::NoRevision { .. } => {
+                Problem::new(Code::NotFound, message)
+            }
+            Self::Pattern { .. } | Self::InPlace { .. } => {
+                Problem::new(Code::InvalidArgument, message)
+            }
+            Self::Busy { .. } => Problem::new(Code::Conflict, message),
+            Self::Conflicts { paths: both } | Self::Kept { paths: both, .. } => {
+                Problem::new(Code::Conflict, message)
+                    .hint("nothing was lost; commit or undo one side's change, then try again")
+                    .details(paths(&both))
+            }
+            Self::Uncommitted { paths: own } => Problem::new(Code::UnsavedWork, message)
+                .hint("commit it in the environment, or have it committed with `--commit <message>`")
+                .details(paths(&own)),
+            Self::Unsaved(_) => Problem::new(Code::UnsavedWork, message),
+            Self::Refused { .. } | Self::Undeletable { .. } | Self::Memory { .. } => {
+                Problem::new(Code::ToolFailed, message)
+            }
+        }
     }
 }

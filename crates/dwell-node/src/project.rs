@@ -10,6 +10,7 @@ use dwell_core::config::{CILO_FILE, PROJECT_FILE, ProjectConfig, ProjectPath};
 use dwell_core::environment::Environment;
 use dwell_core::trust::{TrustSubject, is_trusted, named_files, subject};
 use dwell_drivers::compose::Project;
+use serde_json::{Map, Value};
 
 use crate::node::Node;
 use crate::operation::Context;
@@ -70,6 +71,25 @@ pub(crate) fn compose(
     }
 }
 
+/// Says in the model what the configuration says of services, as the labels that mean the same.
+/// A label that the compose file has wins.
+pub(crate) fn label_model(model: &mut Value, config: &ProjectConfig) {
+    let mut label = |service: &str, name: &str, value: String| {
+        let body = model.pointer_mut("/services").and_then(|all| all.get_mut(service));
+        let Some(body) = body.and_then(Value::as_object_mut) else { return };
+        let labels = body.entry("labels").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(labels) = labels.as_object_mut() {
+            labels.entry(name).or_insert(Value::String(value));
+        }
+    };
+    for service in &config.share {
+        label(service.as_str(), "dwell.share", "true".to_owned());
+    }
+    for (service, names) in &config.hostnames {
+        label(service.as_str(), "dwell.hostnames", names.join(","));
+    }
+}
+
 /// The custom names of the ingress service.
 pub(crate) fn hostnames(config: &ProjectConfig) -> Result<Vec<Hostname>, Problem> {
     let parse = |name: &String| {
@@ -92,10 +112,11 @@ pub(crate) async fn bring_files(context: &mut Context) -> Result<(), Problem> {
         &environment.suffix,
     );
     let applied = dwell_drivers::tree::apply_copy_and_render(dwell_drivers::tree::CopyAndRender {
-        tree,
+        source: &environment.source,
+        project_dir: &tree.project_dir,
         state: &context.node.directory(&environment.id),
         copy: &[],
-        render: &config.render,
+        rules: &config.render,
         variables: &variables,
     })
     .await

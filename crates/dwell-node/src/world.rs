@@ -87,13 +87,6 @@ impl World {
         })
     }
 
-    /// The containers of a shared instance, as last seen.
-    pub(crate) fn shared(&self, id: &dwell_core::SharedId) -> Vec<Container> {
-        self.read(|seen| {
-            seen.containers.values().filter(|c| c.shared.as_ref() == Some(id)).cloned().collect()
-        })
-    }
-
     /// Told whenever something changed.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

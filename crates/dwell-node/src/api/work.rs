@@ -48,7 +48,11 @@ pub(super) async fn merge(
     let environment = node.find(&name, query.project.as_ref()).await?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = lock.lock().await;
-    let options = MergeOptions { squash: request.squash, commit: request.commit };
+    let options = MergeOptions {
+        squash: request.squash,
+        commit: request.commit,
+        ..MergeOptions::default()
+    };
     let state = node.directory(&environment.id);
     let report = tree::merge(tree_of(&environment)?, &state, &options).await.or_problem()?;
     answer(told(&environment, "merged", &report))

@@ -1,13 +1,13 @@
 //! Taking an environment away, piece by piece. Each piece that is gone already is fine.
 
-use dwell_api::{Code, Problem};
+use dwell_api::Problem;
 use dwell_core::observed::label;
 use dwell_core::tree::{Tree, TreeKind};
 use dwell_drivers::tree::TreeError;
 
 use super::containers::{Manner, remove_containers};
 use crate::operation::Context;
-use crate::problem::{IntoProblem, OrProblem};
+use crate::problem::OrProblem;
 use crate::world;
 
 /// Ends the environment's sessions.
@@ -76,10 +76,7 @@ async fn remove_tree(context: &mut Context) -> Result<(), Problem> {
         }
         other => other,
     };
-    let removed = removed.map_err(|error| {
-        let problem = error.into_problem();
-        Problem { code: if problem.code == Code::Internal { Code::State } else { problem.code }, ..problem }
-    })?;
+    let removed = removed.or_problem()?;
     for note in removed.notes {
         context.operation.note(note);
     }

@@ -54,7 +54,8 @@ pub(super) async fn subnets(
     if missing.is_empty() {
         return Ok(kept);
     }
-    let pool = node.config.network.pool;
+    let pool = Pool::new(node.config.network.pool)
+        .map_err(|e| Problem::new(Code::InvalidConfig, e.to_string()))?;
     let taken = taken(node, pool).await?;
     let needs: Vec<Need> = missing.iter().map(|(_, need)| need.clone()).collect();
     let found = allocate(pool, &taken, &needs).map_err(|exhausted| {

@@ -31,7 +31,8 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
         Some(model) => model,
         None => {
             let read = project::compose(environment, &config, &context.variables);
-            let model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
+            let mut model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
+            project::label_model(&mut model, &config);
             keep(&file, &stamp, &model)?;
             model
         }
