@@ -128,9 +128,13 @@ impl Step {
         }
     }
 
-    /// Whether it is worth a line of its own to people.
+    /// Whether it always does something that people wait for. The others speak up themselves
+    /// when they have something to do.
     pub fn shown(self) -> bool {
-        !matches!(self, Self::WantRunning | Self::WantStopped | Self::WantGone | Self::Forget)
+        matches!(
+            self,
+            Self::Tree | Self::Model | Self::Containers | Self::RemoveContainers | Self::RemoveTree
+        )
     }
 }
 

@@ -226,6 +226,8 @@ fn reason(lines: &[String]) -> String {
                 .any(|word| lower.contains(word))
         })
         .collect();
+    let telling: Vec<&str> =
+        telling.into_iter().filter(|line| !line.starts_with("Container ")).collect();
     let chosen: Vec<&str> =
         if telling.is_empty() { lines.iter().map(|l| l.trim()).collect() } else { telling };
     let start = chosen.len().saturating_sub(6);

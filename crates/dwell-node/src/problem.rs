@@ -111,10 +111,9 @@ impl IntoProblem for ComposeError {
             }
             ComposeError::Failed { verb, why } => {
                 let code = if says_full(&why) { Code::DiskFull } else { Code::ToolFailed };
-                let mut lines = why.lines();
-                let first = lines.next().unwrap_or("it gave no reason");
-                Problem::new(code, format!("`docker compose {verb}` failed: {first}"))
-                    .details(lines.map(str::to_owned))
+                let mut lines: Vec<&str> = why.lines().collect();
+                let last = lines.pop().unwrap_or("it gave no reason");
+                Problem::new(code, format!("`docker compose {verb}` failed: {last}")).details(lines)
             }
             ComposeError::Process(error) => error.into_problem(),
         }

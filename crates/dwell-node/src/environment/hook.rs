@@ -55,6 +55,7 @@ async fn run(
 ) -> Result<(), Problem> {
     let environment = &context.environment;
     project::require_trust(&context.node, &environment.source, config).await?;
+    context.operation.note(format!("running the {hook} hook: {command}"));
     let mut program = Program::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
         .directory(environment.directory());

@@ -217,6 +217,7 @@ fn port(text: &str) -> Option<dwell_core::compose::Port> {
 }
 
 async fn compose_up(node: &Node, context: &Context, record: &SharedRecord) -> Result<(), Problem> {
+    context.operation.note(format!("starting shared service `{}`", record.service));
     let directory = node.paths.state.join("shared").join(record.id.as_str());
     make_directory(&directory)?;
     let stack = Stack {

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use dwell_api::{Code, Event, Problem};
 use dwell_core::compose::{self, Isolated, Isolation};
 use dwell_core::environment::Desired;
-use dwell_core::observed::{Container, label};
+use dwell_core::observed::{Container, State, label};
+use dwell_core::operation::Kind;
 use dwell_drivers::compose::{ComposeError, Stack, UpOptions};
+use dwell_drivers::docker::LogOptions;
+use futures_util::StreamExt;
 use serde_json::Value;
 
 use super::{Reading, create, remove_containers, stamp};
@@ -16,6 +19,8 @@ use crate::operation::Context;
 use crate::problem::{IntoProblem, OrProblem};
 use crate::{project, world};
 
+/// How long reading the last words of a container may take.
+const LOG_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
 const MODEL_FILE: &str = "model.json";
 /// The compose file of the isolated environment.
 pub(crate) const COMPOSE_FILE: &str = "compose.json";
@@ -103,12 +108,36 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
             create::keep_record(context).await?;
             remove_leftovers(context).await?;
             let again = isolate(context)?;
-            start(context, &again.compose).await.or_problem()?;
+            let result = start(context, &again.compose).await;
+            explain_failure(context, result).await?;
         }
-        result => result.or_problem()?,
+        result => explain_failure(context, result).await?,
     }
     world::look_at(&node, &id).await;
     Ok(())
+}
+
+/// A failure to start says more when it comes with the last words of what ended.
+async fn explain_failure(
+    context: &Context,
+    result: Result<(), ComposeError>,
+) -> Result<(), Problem> {
+    let Err(error) = result else { return Ok(()) };
+    let mut problem = error.into_problem();
+    let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
+    let found = context.node.engine.containers(&labelled).await.unwrap_or_default();
+    let ended = |c: &&Container| matches!(c.state, State::Exited(code) if code != 0);
+    for container in found.iter().filter(ended).take(3) {
+        let service = container.service.as_ref().map(ToString::to_string).unwrap_or_default();
+        problem.details.push(format!("{service}: {}", container.state.text()));
+        let options = LogOptions { tail: Some(5), ..LogOptions::default() };
+        let mut log = Box::pin(context.node.engine.logs(&container.id, options));
+        while let Ok(Some(Ok(piece))) = tokio::time::timeout(LOG_LIMIT, log.next()).await {
+            let text = String::from_utf8_lossy(&piece.bytes).into_owned();
+            problem.details.extend(text.lines().map(|line| format!("{service} | {line}")));
+        }
+    }
+    Err(problem)
 }
 
 fn subnet_texts(context: &Context) -> Vec<String> {
@@ -177,6 +206,9 @@ pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem
         return Ok(());
     }
     remove_containers(&context.node, &context.environment, super::containers::Manner::AtOnce).await?;
+    if context.kind == Kind::CreateUp {
+        super::remove::volumes(context).await?;
+    }
     world::look_at(&context.node, &context.environment.id).await;
     Ok(())
 }

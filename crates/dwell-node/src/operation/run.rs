@@ -138,7 +138,9 @@ async fn backward(context: &mut Context, from: u32) {
         {
             tracing::error!(%error, operation = %id, "the journal was not written while undoing");
         }
-        tell(context, step, StepState::Undoing);
+        if step != Step::Model {
+            tell(context, step, StepState::Undoing);
+        }
         for _ in 0..fault::times("undo") {
             if let Err(problem) = undo(context, step).await {
                 tracing::warn!(%problem, step = step.title(), "a step could not be undone");
