@@ -40,7 +40,7 @@ fn share(model: &Value, name: &str, tree: &str) -> Result<SharedDefinition, Isol
         project: &"shop".parse().unwrap(),
         directory: Path::new(tree),
         subnet: "10.224.9.0/28".parse().unwrap(),
-        peers: &BTreeMap::from([(service("cache"), "dwell-shared-c-default".to_owned())]),
+        peers: &BTreeMap::from([(service("cache"), crate::id::SharedId::from_random([2; 8]))]),
     })
 }
 
@@ -86,11 +86,12 @@ fn the_whole_definition_is_kept() {
             "out": null,
             "default": {
               "aliases": [
+                "dwell-shared-biacqaeabi",
                 "pg",
                 "the-db"
               ]
             },
-            "dwell-outer-dwell-shared-c-default": null
+            "dwell-outer-dwell-shared-cqaeabiacq-default": null
           },
           "labels": {
             "cilo.share": "true",
@@ -115,6 +116,9 @@ fn the_whole_definition_is_kept() {
           ],
           "expose": [
             "5432/tcp"
+          ],
+          "external_links": [
+            "dwell-shared-cache-cqaeabiacq-cache-1:cache"
           ]
         }
       },
@@ -138,8 +142,8 @@ fn the_whole_definition_is_kept() {
             "dwell.project": "shop"
           }
         },
-        "dwell-outer-dwell-shared-c-default": {
-          "name": "dwell-shared-c-default",
+        "dwell-outer-dwell-shared-cqaeabiacq-default": {
+          "name": "dwell-shared-cqaeabiacq-default",
           "external": true
         }
       },
@@ -231,6 +235,7 @@ fn what_ties_a_service_to_its_environment_is_refused() {
         ("pid", json!("service:cache")),
         ("volumes_from", json!(["cache"])),
         ("links", json!(["cache:c"])),
+        ("external_links", json!(["the-db:d"])),
     ] {
         let mut model = project();
         model["services"]["db"][key] = value;
