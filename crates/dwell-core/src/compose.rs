@@ -37,7 +37,7 @@ pub use port::{Port, Protocol};
 pub use relay::RelaySpec;
 pub use scope::{Role, project_name, shared_project_name};
 pub use service::{Condition, Dependency, Service, levels};
-pub use shared::{SharedDefinition, Sharing, shared_definition, shared_host};
+pub use shared::{SHARED_NEED, SharedDefinition, Sharing, shared_definition};
 
 use crate::id::{EnvironmentId, Generation, NodeId};
 use crate::name::{EnvironmentName, ProjectName, ServiceName, Suffix};

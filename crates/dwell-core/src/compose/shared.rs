@@ -2,8 +2,9 @@
 //! its own.
 //!
 //! A shared service may depend only on services that are shared too; it joins their networks and
-//! finds them under their names. What ties it to one environment's containers, such as another
-//! service's volumes or network namespace, is refused rather than dropped.
+//! finds them under their names by links, because relays on these networks answer to the same
+//! names. What ties it to one environment's containers, such as another service's volumes or
+//! network namespace, is refused rather than dropped.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,8 +25,12 @@ use super::rewrite::report_machine;
 use super::scope::{Role, Scope, shared_project_name};
 use super::service::{Dependency, dependencies, namespace_owner, unique_labels};
 use super::storage;
+use crate::address::Need;
 use crate::id::{NodeId, SharedId};
 use crate::name::{ProjectName, ServiceName};
+
+/// What a shared instance's network needs: every environment that uses it has a relay there.
+pub const SHARED_NEED: Need = Need { addresses: 1, span: 512 };
 
 /// A service, and the shared instance that it is to become.
 #[derive(Debug, Clone, Copy)]
@@ -42,10 +47,10 @@ pub struct Sharing<'a> {
     pub project: &'a ProjectName,
     /// The absolute path of the source tree that the model was computed in.
     pub directory: &'a Path,
-    /// The subnet of its own network.
+    /// The subnet of its own network, for [`SHARED_NEED`].
     pub subnet: Ipv4Net,
-    /// The other shared services of the project, with the Docker names of their networks.
-    pub peers: &'a BTreeMap<ServiceName, String>,
+    /// The other shared services of the project, and their instances.
+    pub peers: &'a BTreeMap<ServiceName, SharedId>,
 }
 
 /// A shared instance's model and what is to be known about it.
@@ -55,6 +60,9 @@ pub struct SharedDefinition {
     pub compose: Value,
     /// The Docker name of its network, which relays join.
     pub network: String,
+    /// Its name on that network. Relays there answer to the service's own name, so they cannot
+    /// use that to find it.
+    pub host: String,
     /// The container ports that the project names.
     pub ports: Vec<Port>,
     /// The shared services that have to run before it.
@@ -100,6 +108,7 @@ pub fn shared_definition(sharing: &Sharing<'_>) -> Result<SharedDefinition, Isol
     }
     let (attached, networks) = networks(sharing, &model, given, &requires, &scope, &mut notes);
     body.insert("networks".to_owned(), Value::Object(attached));
+    link_peers(sharing, &requires, &mut body);
     report_machine(directory, name, given, &mut notes);
     scope.label_service(&mut body, name, Role::Shared);
 
@@ -119,6 +128,7 @@ pub fn shared_definition(sharing: &Sharing<'_>) -> Result<SharedDefinition, Isol
     Ok(SharedDefinition {
         compose: Value::Object(compose),
         network: scope.private_name(DEFAULT_NETWORK),
+        host: shared_host(sharing.id),
         ports: ports(given),
         requires,
         hash: blake3::hash(canonical.as_bytes()).to_hex().to_string(),
@@ -127,12 +137,31 @@ pub fn shared_definition(sharing: &Sharing<'_>) -> Result<SharedDefinition, Isol
     })
 }
 
+fn shared_host(id: &SharedId) -> String {
+    format!("dwell-shared-{id}")
+}
+
+/// Makes the peers' names mean the peers, and not relays on the same network.
+fn link_peers(
+    sharing: &Sharing<'_>,
+    requires: &BTreeMap<ServiceName, Dependency>,
+    body: &mut Object,
+) {
+    let mut links = texts(body.get("external_links"));
+    for (peer, id) in sharing.peers.iter().filter(|(peer, _)| requires.contains_key(*peer)) {
+        links.push(format!("{}-{peer}-1:{peer}", shared_project_name(peer, id)));
+    }
+    if !links.is_empty() {
+        body.insert("external_links".to_owned(), json!(links));
+    }
+}
+
 /// Refuses what cannot be had outside the environment.
 fn check(
     model: &Model<'_>,
     name: &ServiceName,
     given: &Object,
-    peers: &BTreeMap<ServiceName, String>,
+    peers: &BTreeMap<ServiceName, SharedId>,
 ) -> Result<(), IsolationError> {
     let refuse = |what: String| Err(IsolationError::NotShareable { service: name.clone(), what });
     match model.networking(given) {
@@ -153,6 +182,11 @@ fn check(
             return refuse(format!("volumes_from: {entry}"));
         }
     }
+    for entry in texts(given.get("external_links")) {
+        if model.service_of_container(head(&entry)).is_some() {
+            return refuse(format!("external_links: {entry}"));
+        }
+    }
     for entry in texts(given.get("links")) {
         let renamed = entry.rsplit(':').next() != Some(head(&entry));
         if renamed && peers.keys().any(|peer| peer.as_str() == head(&entry)) {
@@ -166,7 +200,7 @@ fn check(
 fn requires(
     name: &ServiceName,
     given: &Object,
-    peers: &BTreeMap<ServiceName, String>,
+    peers: &BTreeMap<ServiceName, SharedId>,
     notes: &mut Notes,
 ) -> Result<BTreeMap<ServiceName, Dependency>, IsolationError> {
     let mut found = BTreeMap::new();
@@ -186,12 +220,6 @@ fn requires(
     Ok(found)
 }
 
-/// The name under which relays find a shared instance on its network; unlike the service's name
-/// it cannot mean the relay itself.
-pub fn shared_host(id: &SharedId) -> String {
-    format!("shared-{id}")
-}
-
 /// Its own network, its peers' and the external ones that it names.
 fn networks(
     sharing: &Sharing<'_>,
@@ -203,12 +231,12 @@ fn networks(
 ) -> (Object, Object) {
     let known: BTreeMap<_, _> = model.section("networks").collect();
     let (mut attached, mut section) = (Map::new(), Map::new());
-    let mut aliases: Vec<String> = given.get("container_name").and_then(text).into_iter().collect();
+    let mut aliases = vec![shared_host(sharing.id)];
+    aliases.extend(given.get("container_name").and_then(text));
     let label = sharing.service.label();
     if label != sharing.service.as_str() {
         aliases.push(label);
     }
-    aliases.push(shared_host(sharing.id));
     let mut internal = true;
     for key in model.networking(given).keys() {
         let entry = given.get("networks").and_then(|networks| networks.get(&key));
@@ -238,11 +266,12 @@ fn networks(
     section.insert(DEFAULT_NETWORK.to_owned(), Value::Object(own));
     aliases.sort();
     aliases.dedup();
-    let entry = if aliases.is_empty() { Value::Null } else { json!({"aliases": aliases}) };
-    attached.insert(DEFAULT_NETWORK.to_owned(), entry);
-    for network in requires.keys().filter_map(|peer| sharing.peers.get(peer)) {
-        attached.insert(network_key(network), Value::Null);
-        section.insert(network_key(network), json!({"name": network, "external": true}));
+    attached.insert(DEFAULT_NETWORK.to_owned(), json!({"aliases": aliases}));
+    for peer in requires.keys().filter_map(|peer| sharing.peers.get(peer)) {
+        let network =
+            Scope::shared(sharing.node, peer, sharing.project).private_name(DEFAULT_NETWORK);
+        attached.insert(network_key(&network), Value::Null);
+        section.insert(network_key(&network), json!({"name": network, "external": true}));
     }
     (attached, section)
 }

@@ -89,6 +89,24 @@ fn notes(isolated: &Isolated) -> Vec<String> {
     isolated.notes.iter().map(Note::to_string).collect()
 }
 
+/// A model with a line for each setting, for reading.
+fn outline(value: &Value) -> String {
+    fn walk(path: &str, depth: usize, value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::Object(map) if depth > 0 => {
+                for (key, value) in map {
+                    let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                    walk(&path, depth - 1, value, lines);
+                }
+            }
+            other => lines.push(format!("{path}: {other}")),
+        }
+    }
+    let mut lines = Vec::new();
+    walk("", 3, value, &mut lines);
+    lines.join("\n")
+}
+
 #[test]
 fn a_small_project_becomes_an_environment() {
     let model = json!({
@@ -110,109 +128,24 @@ fn a_small_project_becomes_an_environment() {
         "x-note": {"kept": true},
     });
     let isolated = Lab::default().isolate(&model).unwrap();
-    insta::assert_json_snapshot!(isolated.compose, @r#"
-    {
-      "name": "dwell-agent-1-aaaaaaaaaa-1",
-      "services": {
-        "web": {
-          "image": "web",
-          "command": [
-            "sh",
-            "-c",
-            "echo $$HOME"
-          ],
-          "depends_on": {
-            "db_1": {
-              "condition": "service_healthy",
-              "required": true
-            }
-          },
-          "networks": {
-            "default": {
-              "aliases": [
-                "shop-web",
-                "web.agent-1.test",
-                "web.agent-1.shop.test",
-                "shop.agent-1.test"
-              ]
-            }
-          },
-          "expose": [
-            "80/tcp"
-          ],
-          "labels": {
-            "dwell.node": "jicsqeebji",
-            "dwell.env": "aaaaaaaaaa",
-            "dwell.project": "shop",
-            "dwell.name": "agent-1",
-            "dwell.generation": "1",
-            "dwell.service": "web",
-            "dwell.role": "service"
-          }
-        },
-        "db_1": {
-          "image": "db",
-          "networks": {
-            "default": {
-              "aliases": [
-                "database",
-                "db-1",
-                "db-1.agent-1.test",
-                "db-1.agent-1.shop.test"
-              ]
-            }
-          },
-          "volumes": [
-            {
-              "type": "volume",
-              "source": "data",
-              "target": "/data"
-            }
-          ],
-          "labels": {
-            "dwell.node": "jicsqeebji",
-            "dwell.env": "aaaaaaaaaa",
-            "dwell.project": "shop",
-            "dwell.name": "agent-1",
-            "dwell.generation": "1",
-            "dwell.service": "db_1",
-            "dwell.role": "service"
-          }
-        }
-      },
-      "networks": {
-        "default": {
-          "name": "dwell-aaaaaaaaaa-default",
-          "ipam": {
-            "config": [
-              {
-                "subnet": "10.224.0.0/28"
-              }
-            ]
-          },
-          "labels": {
-            "dwell.node": "jicsqeebji",
-            "dwell.env": "aaaaaaaaaa",
-            "dwell.project": "shop",
-            "dwell.name": "agent-1"
-          }
-        }
-      },
-      "volumes": {
-        "data": {
-          "name": "dwell-aaaaaaaaaa-data",
-          "labels": {
-            "dwell.node": "jicsqeebji",
-            "dwell.env": "aaaaaaaaaa",
-            "dwell.project": "shop",
-            "dwell.name": "agent-1"
-          }
-        }
-      },
-      "x-note": {
-        "kept": true
-      }
-    }
+    insta::assert_snapshot!(outline(&isolated.compose), @r#"
+    name: "dwell-agent-1-aaaaaaaaaa-1"
+    services.web.image: "web"
+    services.web.command: ["sh","-c","echo $$HOME"]
+    services.web.depends_on: {"db_1":{"condition":"service_healthy","required":true}}
+    services.web.networks: {"default":{"aliases":["shop-web","web.agent-1.test","web.agent-1.shop.test","shop.agent-1.test"]}}
+    services.web.expose: ["80/tcp"]
+    services.web.labels: {"dwell.node":"jicsqeebji","dwell.env":"aaaaaaaaaa","dwell.project":"shop","dwell.name":"agent-1","dwell.generation":"1","dwell.service":"web","dwell.role":"service"}
+    services.db_1.image: "db"
+    services.db_1.networks: {"default":{"aliases":["database","db-1","db-1.agent-1.test","db-1.agent-1.shop.test"]}}
+    services.db_1.volumes: [{"type":"volume","source":"data","target":"/data"}]
+    services.db_1.labels: {"dwell.node":"jicsqeebji","dwell.env":"aaaaaaaaaa","dwell.project":"shop","dwell.name":"agent-1","dwell.generation":"1","dwell.service":"db_1","dwell.role":"service"}
+    networks.default.name: "dwell-aaaaaaaaaa-default"
+    networks.default.ipam: {"config":[{"subnet":"10.224.0.0/28"}]}
+    networks.default.labels: {"dwell.node":"jicsqeebji","dwell.env":"aaaaaaaaaa","dwell.project":"shop","dwell.name":"agent-1"}
+    volumes.data.name: "dwell-aaaaaaaaaa-data"
+    volumes.data.labels: {"dwell.node":"jicsqeebji","dwell.env":"aaaaaaaaaa","dwell.project":"shop","dwell.name":"agent-1"}
+    x-note.kept: true
     "#);
     assert_eq!(isolated.notes, []);
 }

@@ -129,7 +129,7 @@ pub(crate) fn environment(
     finish(name, tree, model, Some(isolated), blocks)
 }
 
-/// The project's name for `dwell`; a number cannot start a corpus directory's DNS name oddly.
+/// The project's name in the environments' names.
 pub(crate) fn project_label(project: &Project) -> ProjectName {
     project.name.parse().unwrap()
 }

@@ -6,10 +6,7 @@ fn files(found: &Inputs) -> Vec<&str> {
     found.files.iter().filter_map(|path| path.to_str()).collect()
 }
 
-#[test]
-fn every_form_is_found() {
-    let found = inputs(
-        r"
+const EVERY_FORM: &str = r"
 include:
   - a.yaml
   - path: [sub/b.yaml, sub/c.yaml]
@@ -29,9 +26,11 @@ services:
     environment: [A=1, FROM_OUTSIDE]
     command: echo ${NAME:-x} $$NOT $OTHER
   three:
-",
-        Path::new("/p"),
-    );
+";
+
+#[test]
+fn every_form_is_found() {
+    let found = inputs(EVERY_FORM, Path::new("/p"));
     assert!(found.certain);
     assert_eq!(
         files(&found),

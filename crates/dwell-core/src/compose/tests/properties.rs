@@ -55,6 +55,8 @@ fn any_project() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
     #[test]
     fn equal_input_gives_equal_bytes(model in any_project()) {
         let first = Lab::default().isolate(&model).unwrap();

@@ -24,56 +24,28 @@ fn project() -> Value {
 #[test]
 fn a_relay_keeps_name_networks_and_aliases_only() {
     let isolated = Lab::relaying(&["db"]).isolate(&project()).unwrap();
-    insta::assert_json_snapshot!(isolated.compose["services"]["db"], @r#"
-    {
-      "image": "relay:1",
-      "command": [
-        "relay",
-        "$$x"
-      ],
-      "cap_drop": [
-        "ALL"
-      ],
-      "read_only": true,
-      "security_opt": [
-        "no-new-privileges:true"
-      ],
-      "stop_grace_period": "1s",
-      "restart": "unless-stopped",
-      "expose": [
-        "5432/tcp"
-      ],
-      "healthcheck": {
-        "test": [
-          "CMD",
-          "relay",
-          "probe"
-        ],
-        "interval": "2s",
-        "timeout": "5s",
-        "retries": 30
-      },
-      "networks": {
-        "default": {
-          "aliases": [
-            "database",
-            "the-db",
-            "db.agent-1.test",
-            "db.agent-1.shop.test"
-          ]
-        },
-        "dwell-outer-dwell-shared-x-default": null
-      },
-      "labels": {
-        "dwell.node": "jicsqeebji",
-        "dwell.env": "aaaaaaaaaa",
-        "dwell.project": "shop",
-        "dwell.name": "agent-1",
-        "dwell.generation": "1",
-        "dwell.service": "db",
-        "dwell.role": "relay"
-      }
-    }
+    insta::assert_snapshot!(outline(&isolated.compose["services"]["db"]), @r#"
+    image: "relay:1"
+    command: ["relay","$$x"]
+    cap_drop: ["ALL"]
+    read_only: true
+    security_opt: ["no-new-privileges:true"]
+    stop_grace_period: "1s"
+    restart: "unless-stopped"
+    expose: ["5432/tcp"]
+    healthcheck.test: ["CMD","relay","probe"]
+    healthcheck.interval: "2s"
+    healthcheck.timeout: "5s"
+    healthcheck.retries: 30
+    networks.default.aliases: ["database","the-db","db.agent-1.test","db.agent-1.shop.test"]
+    networks.dwell-outer-dwell-shared-x-default: null
+    labels.dwell.node: "jicsqeebji"
+    labels.dwell.env: "aaaaaaaaaa"
+    labels.dwell.project: "shop"
+    labels.dwell.name: "agent-1"
+    labels.dwell.generation: "1"
+    labels.dwell.service: "db"
+    labels.dwell.role: "relay"
     "#);
     let outer = &isolated.compose["networks"]["dwell-outer-dwell-shared-x-default"];
     assert_eq!(*outer, json!({"name": "dwell-shared-x-default", "external": true}));

@@ -40,132 +40,44 @@ fn share(model: &Value, name: &str, tree: &str) -> Result<SharedDefinition, Isol
         project: &"shop".parse().unwrap(),
         directory: Path::new(tree),
         subnet: "10.224.9.0/28".parse().unwrap(),
-        peers: &BTreeMap::from([(service("cache"), "dwell-shared-c-default".to_owned())]),
+        peers: &BTreeMap::from([(service("cache"), crate::id::SharedId::from_random([2; 8]))]),
     })
 }
 
 #[test]
 fn the_whole_definition_is_kept() {
     let got = share(&project(), "db", "/tree").unwrap();
-    insta::assert_json_snapshot!(got.compose, @r#"
-    {
-      "name": "dwell-shared-db-biacqaeabi",
-      "services": {
-        "db": {
-          "build": {
-            "context": "/tree/db"
-          },
-          "image": "dwell-shared-biacqaeabi/db:latest",
-          "user": "postgres",
-          "init": true,
-          "shm_size": "64",
-          "entrypoint": [
-            "x"
-          ],
-          "environment": {
-            "A": "$$1"
-          },
-          "healthcheck": {
-            "test": [
-              "CMD",
-              "true"
-            ]
-          },
-          "restart": "always",
-          "secrets": [
-            {
-              "source": "s"
-            }
-          ],
-          "configs": [
-            {
-              "source": "c"
-            }
-          ],
-          "networks": {
-            "out": null,
-            "default": {
-              "aliases": [
-                "pg",
-                "the-db"
-              ]
-            },
-            "dwell-outer-dwell-shared-c-default": null
-          },
-          "labels": {
-            "cilo.share": "true",
-            "mine": "1",
-            "dwell.node": "jicsqeebji",
-            "dwell.shared": "biacqaeabi",
-            "dwell.project": "shop",
-            "dwell.service": "db",
-            "dwell.role": "shared"
-          },
-          "volumes": [
-            {
-              "type": "volume",
-              "source": "data",
-              "target": "/d"
-            },
-            {
-              "type": "bind",
-              "source": "/tree/init",
-              "target": "/i"
-            }
-          ],
-          "expose": [
-            "5432/tcp"
-          ]
-        }
-      },
-      "networks": {
-        "out": {
-          "external": true,
-          "name": "lan"
-        },
-        "default": {
-          "name": "dwell-shared-biacqaeabi-default",
-          "ipam": {
-            "config": [
-              {
-                "subnet": "10.224.9.0/28"
-              }
-            ]
-          },
-          "labels": {
-            "dwell.node": "jicsqeebji",
-            "dwell.shared": "biacqaeabi",
-            "dwell.project": "shop"
-          }
-        },
-        "dwell-outer-dwell-shared-c-default": {
-          "name": "dwell-shared-c-default",
-          "external": true
-        }
-      },
-      "volumes": {
-        "data": {
-          "name": "dwell-shared-biacqaeabi-data",
-          "labels": {
-            "dwell.node": "jicsqeebji",
-            "dwell.shared": "biacqaeabi",
-            "dwell.project": "shop"
-          }
-        }
-      },
-      "secrets": {
-        "s": {
-          "name": "dwell-shared-biacqaeabi-s",
-          "file": "/tree/s"
-        }
-      },
-      "configs": {
-        "c": {
-          "name": "dwell-shared-biacqaeabi-c",
-          "content": "hi"
-        }
-      }
-    }
+    insta::assert_snapshot!(outline(&got.compose), @r#"
+    name: "dwell-shared-db-biacqaeabi"
+    services.db.build: {"context":"/tree/db"}
+    services.db.image: "dwell-shared-biacqaeabi/db:latest"
+    services.db.user: "postgres"
+    services.db.init: true
+    services.db.shm_size: "64"
+    services.db.entrypoint: ["x"]
+    services.db.environment: {"A":"$$1"}
+    services.db.healthcheck: {"test":["CMD","true"]}
+    services.db.restart: "always"
+    services.db.secrets: [{"source":"s"}]
+    services.db.configs: [{"source":"c"}]
+    services.db.networks: {"out":null,"default":{"aliases":["dwell-shared-biacqaeabi","pg","the-db"]},"dwell-outer-dwell-shared-cqaeabiacq-default":null}
+    services.db.labels: {"cilo.share":"true","mine":"1","dwell.node":"jicsqeebji","dwell.shared":"biacqaeabi","dwell.project":"shop","dwell.service":"db","dwell.role":"shared"}
+    services.db.volumes: [{"type":"volume","source":"data","target":"/d"},{"type":"bind","source":"/tree/init","target":"/i"}]
+    services.db.expose: ["5432/tcp"]
+    services.db.external_links: ["dwell-shared-cache-cqaeabiacq-cache-1:cache"]
+    networks.out.external: true
+    networks.out.name: "lan"
+    networks.default.name: "dwell-shared-biacqaeabi-default"
+    networks.default.ipam: {"config":[{"subnet":"10.224.9.0/28"}]}
+    networks.default.labels: {"dwell.node":"jicsqeebji","dwell.shared":"biacqaeabi","dwell.project":"shop"}
+    networks.dwell-outer-dwell-shared-cqaeabiacq-default.name: "dwell-shared-cqaeabiacq-default"
+    networks.dwell-outer-dwell-shared-cqaeabiacq-default.external: true
+    volumes.data.name: "dwell-shared-biacqaeabi-data"
+    volumes.data.labels: {"dwell.node":"jicsqeebji","dwell.shared":"biacqaeabi","dwell.project":"shop"}
+    secrets.s.name: "dwell-shared-biacqaeabi-s"
+    secrets.s.file: "/tree/s"
+    configs.c.name: "dwell-shared-biacqaeabi-c"
+    configs.c.content: "hi"
     "#);
     assert_eq!(got.requires.keys().collect::<Vec<_>>(), [&service("cache")]);
     let notes: Vec<_> = got.notes.iter().map(Note::to_string).collect();
@@ -231,6 +143,7 @@ fn what_ties_a_service_to_its_environment_is_refused() {
         ("pid", json!("service:cache")),
         ("volumes_from", json!(["cache"])),
         ("links", json!(["cache:c"])),
+        ("external_links", json!(["the-db:d"])),
     ] {
         let mut model = project();
         model["services"]["db"][key] = value;
