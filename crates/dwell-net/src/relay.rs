@@ -3,6 +3,7 @@
 
 mod udp;
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -37,18 +38,20 @@ pub struct Target {
     pub port: u16,
 }
 
-/// Text that is not a target.
+/// Text that is not a target or a forward.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not HOST:PORT")]
+#[error("`{text}` is not {expected}")]
 pub struct TargetError {
     /// What was given.
     pub text: String,
+    /// The form it should have.
+    pub expected: &'static str,
 }
 
 impl FromStr for Target {
     type Err = TargetError;
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let refused = || TargetError { text: text.to_owned() };
+        let refused = || TargetError { text: text.to_owned(), expected: "HOST:PORT" };
         let (host, port) = text.rsplit_once(':').ok_or_else(refused)?;
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(refused)?;
@@ -59,8 +62,8 @@ impl FromStr for Target {
     }
 }
 
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
@@ -78,6 +81,38 @@ pub struct Forward {
     pub listen: SocketAddr,
     /// Where it goes.
     pub target: Target,
+}
+
+impl FromStr for Forward {
+    type Err = TargetError;
+    /// Reads `tcp/PORT=HOST:PORT`, which listens on all IPv4 addresses of the container that the
+    /// relay is, or `tcp/ADDRESS:PORT=HOST:PORT`; `udp` likewise.
+    fn from_str(text: &str) -> Result<Self, TargetError> {
+        let expected = "tcp/PORT=HOST:PORT or udp/PORT=HOST:PORT";
+        let refused = || TargetError { text: text.to_owned(), expected };
+        let (left, target) = text.split_once('=').ok_or_else(refused)?;
+        let (protocol, listen) = left.split_once('/').ok_or_else(refused)?;
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            _ => return Err(refused()),
+        };
+        let listen = match listen.parse::<u16>() {
+            Ok(port) => SocketAddr::from(([0, 0, 0, 0], port)),
+            Err(_) => listen.parse().map_err(|_| refused())?,
+        };
+        Ok(Self { protocol, listen, target: target.parse()? })
+    }
+}
+
+impl fmt::Display for Forward {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let protocol = match self.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        };
+        write!(f, "{protocol}/{}={}", self.listen, self.target)
+    }
 }
 
 /// What a relay does.

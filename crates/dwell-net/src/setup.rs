@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{env, fs};
 
 use dwell_core::Suffix;
@@ -21,6 +22,8 @@ const NETWORK_MANAGER: [&str; 4] = [
     "/run/NetworkManager/conf.d",
     "/usr/lib/NetworkManager/conf.d",
 ];
+
+const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
 /// A change that could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +43,6 @@ pub fn os() -> Os {
 /// Finds out what a plan needs to know. `binary` is the dwell that shall serve, `dns_port` its
 /// unprivileged port.
 pub fn facts(root: &Path, suffixes: Vec<Suffix>, dns_port: u16, binary: &Path) -> Facts {
-    let port_53 = UdpSocket::bind(SocketAddr::from((DNS_ADDRESS, 53)));
     Facts {
         os: os(),
         dns_port,
@@ -49,11 +51,26 @@ pub fn facts(root: &Path, suffixes: Vec<Suffix>, dns_port: u16, binary: &Path) -
         resolv_conf_link: fs::read_link(under(root, "/etc/resolv.conf"))
             .ok()
             .map(|to| to.to_string_lossy().into_owned()),
-        port_53_taken: port_53.is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse),
+        port_53_taken: port_53_taken(),
         needs_capability: needs_capability(root).then(|| binary.to_string_lossy().into_owned()),
         files: files(root, &suffixes),
         suffixes,
     }
+}
+
+/// Whether the port is in use for longer than another look like this one takes.
+fn port_53_taken() -> bool {
+    const LOOKS: usize = 5;
+    let taken = || {
+        UdpSocket::bind(SocketAddr::from((DNS_ADDRESS, 53)))
+            .is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    };
+    (0..LOOKS).all(|look| {
+        if look > 0 {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        taken()
+    })
 }
 
 fn under(root: &Path, path: &str) -> PathBuf {

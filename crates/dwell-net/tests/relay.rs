@@ -138,3 +138,19 @@ fn targets_are_read_from_text() {
         assert!(bad.parse::<Target>().is_err(), "{bad}");
     }
 }
+
+#[test]
+fn forwards_are_read_from_text_and_written_again() {
+    let forward: Forward = "tcp/5432=db:5433".parse().unwrap();
+    assert_eq!(
+        (forward.protocol, forward.listen.port(), forward.target.port),
+        (Protocol::Tcp, 5432, 5433)
+    );
+    for text in ["tcp/0.0.0.0:5432=db:5433", "udp/127.0.0.1:53=[fd00::1]:53", "tcp/[::]:80=web:80"]
+    {
+        assert_eq!(text.parse::<Forward>().unwrap().to_string(), text);
+    }
+    for bad in ["", "tcp/5432", "sctp/1=db:1", "tcp/x=db:1", "tcp/1=db", "5432=db:5432"] {
+        assert!(bad.parse::<Forward>().is_err(), "{bad}");
+    }
+}

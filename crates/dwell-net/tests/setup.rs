@@ -9,6 +9,8 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod support;
+
 use std::cell::RefCell;
 use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -117,27 +119,6 @@ async fn a_change_that_fails_takes_the_earlier_ones_back() {
     assert_eq!(tree(root), before);
 }
 
-/// Runs the ignored test below in network and mount namespaces of its own.
-#[test]
-fn the_plain_file_works_with_the_real_resolver() {
-    let possible = Command::new("unshare").args(["-n", "-m", "true"]).status();
-    if !possible.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: this machine does not allow namespaces");
-        return;
-    }
-    let myself = std::env::current_exe().unwrap();
-    let out = Command::new("unshare")
-        .args(["-n", "-m", "--propagation", "private"])
-        .arg(myself)
-        .args(["--exact", "within_namespaces", "--ignored", "--nocapture"])
-        .output()
-        .unwrap();
-    let text =
-        String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success() && text.contains("1 passed"), "{text}");
-    println!("{text}");
-}
-
 fn sh(script: &str) {
     assert!(Command::new("sh").args(["-ec", script]).status().unwrap().success(), "{script}");
 }
@@ -179,14 +160,16 @@ fn start(content: &str) -> DnsServer {
     DnsServer::bind(&all, &[Suffix::default()], Arc::new(table), forward).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "only in namespaces of its own; the test above runs it there"]
-async fn within_namespaces() {
+#[tokio::test]
+async fn the_plain_file_works_with_the_real_resolver() {
+    if !support::inside("the_plain_file_works_with_the_real_resolver") {
+        return;
+    }
     let directory = tempfile::tempdir().unwrap();
     let mounted = directory.path().join("resolv.conf");
     fs::write(&mounted, ORIGINAL).unwrap();
     // The second address: a machine with loopback addresses alone is not asked for others.
-    sh("ip link set lo up; ip address add 192.0.2.9/32 dev lo");
+    sh("ip address add 192.0.2.9/32 dev lo");
     sh(&format!("mount --bind {} /etc/resolv.conf", mounted.display()));
     fake_upstream("127.0.0.99:53".parse().unwrap());
     let root = Path::new("/");

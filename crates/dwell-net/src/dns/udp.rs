@@ -13,7 +13,7 @@ use super::batch::{Batch, Slot};
 use super::forward::Job;
 
 /// How long a thread waits for a query before it looks whether it shall end.
-pub(crate) const WAKE: Duration = Duration::from_secs(1);
+pub(crate) const WAKE: Duration = Duration::from_secs(5);
 
 /// Under load the thread pauses this long (and the timer's slack) between batches, which makes
 /// them larger: a wake-up costs more than an answer.
