@@ -288,7 +288,7 @@ pub(crate) fn in_parallel<T: Sync, R: Send, E: Send>(
         Ok(done)
     };
     let parts = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&run)).collect();
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(run)).collect();
         let mut parts = vec![run()];
         for other in others {
             match other.join() {

@@ -61,7 +61,8 @@ pub(crate) async fn settle(git_dir: &Path) -> Result<(), TreeError> {
         if !file.exists() {
             continue;
         }
-        let git = Git::at(git_dir);
+        // Not from within: git would follow the setting that is to go.
+        let git = Git::at("/");
         let name = OsStr::new("config");
         let call = |rest: &[&str]| {
             let head = [name, OsStr::new("--file"), file.as_os_str()];
