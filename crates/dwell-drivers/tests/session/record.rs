@@ -250,6 +250,36 @@ async fn a_name_is_free_again_as_soon_as_the_end_is_known() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ten_first_starts_at_once_all_succeed() {
+    let node = Arc::new(Node::new());
+    let mut running = JoinSet::new();
+    for n in 0..10 {
+        let node = Arc::clone(&node);
+        running.spawn(async move {
+            let spec = node.spec(&format!("s{n}"), &["sh", "-c", &format!("echo {n}")]);
+            let (exit, output) = node.run(&spec).await;
+            assert_eq!(exit.ending, Ending::Code(0));
+            assert_eq!(output, format!("{n}\r\n").as_bytes());
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_socket_path_that_cannot_work_is_told_before_anything_is_made() {
+    let node = Node::new();
+    let socket = node.root.join("x".repeat(100)).join("tmux.sock");
+    let tmux = dwell_drivers::tmux::Tmux::new(socket);
+    let sessions = dwell_drivers::session::Sessions::new(Arc::new(tmux), crate::support::shim());
+    let spec = node.spec("a", &["true"]);
+    let error = sessions.start(&spec).await.unwrap_err();
+    assert!(matches!(error, SessionError::Tmux(TmuxError::SocketPath { .. })), "{error}");
+    assert!(!spec.directory.exists());
+}
+
 #[tokio::test]
 async fn one_list_tells_the_state_of_many() {
     let node = Node::new();

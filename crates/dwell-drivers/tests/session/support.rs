@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use dwell_drivers::session::{DEFAULT_LIMIT, Event, Exit, SessionState, Sessions, StartSession};
 use dwell_drivers::tmux::{Size, Tmux, TmuxName};
@@ -136,17 +136,26 @@ pub(crate) fn shim() -> Vec<OsString> {
     let path = BUILT.get_or_init(|| {
         let test = std::env::current_exe().unwrap();
         let path = test.parent().unwrap().parent().unwrap().join("examples/session_shim");
-        let newer = |p: &Path| std::fs::metadata(p).and_then(|m| m.modified()).ok();
-        if newer(&path) < newer(&test) {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        if changed(&path) < newest(&source) {
             let mut cargo = Command::new(env!("CARGO"));
             cargo.args(["build", "--quiet", "--package", "dwell-drivers", "--example"]);
             cargo.arg("session_shim").args(target(&path));
             assert!(cargo.status().unwrap().success(), "the shim cannot be built");
         }
-        assert!(path.exists(), "no shim at {}", path.display());
         path
     });
     vec![path.clone().into_os_string(), "session-shim".into()]
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok()
+}
+
+/// When the newest file below the directory was changed.
+fn newest(directory: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { newest(&path) } else { changed(&path) }).max().flatten()
 }
 
 /// The arguments by which cargo builds to the place where this test is.
