@@ -3,21 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+pub use dwell_core::environment::Desired;
+pub use dwell_core::tree::TreeKind;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-
-/// What is wanted of an environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Desired {
-    /// Its services should run.
-    Running,
-    /// Its services should not run.
-    Stopped,
-    /// It should be gone.
-    Destroyed,
-}
 
 /// What an environment was seen to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,22 +42,6 @@ impl Status {
             Self::Unknown => "unknown",
         }
     }
-}
-
-/// How an environment's tree came to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TreeKind {
-    /// A git worktree of the source's repository.
-    Worktree,
-    /// A git clone of the source's repository.
-    Clone,
-    /// A copy of a directory that is not under git.
-    Copy,
-    /// The source directory itself.
-    InPlace,
-    /// A directory that started empty.
-    Empty,
 }
 
 /// What kind of container stands for a service.
@@ -129,8 +103,9 @@ pub struct Environment {
     /// The compose project's directory inside the tree.
     #[schema(value_type = String)]
     pub directory: PathBuf,
-    /// How the tree came to be.
-    pub tree_kind: TreeKind,
+    /// How the tree is made; `None` until it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree_kind: Option<TreeKind>,
     /// Its git branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
@@ -223,6 +198,9 @@ pub struct CreateEnvironment {
     /// The caller's `COMPOSE_*` variables, which compose would honour.
     #[serde(default)]
     pub compose_variables: BTreeMap<String, String>,
+    /// The caller's environment, for the setup hook. Kept in memory and never stored or logged.
+    #[serde(default)]
+    pub variables: Variables,
 }
 
 /// Brings an environment up.
@@ -248,6 +226,10 @@ pub struct Up {
     /// Waits until healthchecks pass.
     #[serde(default)]
     pub wait: bool,
+    /// The caller's environment, for interpolation in compose files and for hooks. Kept in memory
+    /// for the operation and never stored or logged.
+    #[serde(default)]
+    pub variables: Variables,
 }
 
 /// Destroys an environment.
@@ -390,11 +372,15 @@ pub struct WaitQuery {
     pub timeout: u64,
 }
 
-/// Variables that lead a program to an environment's services.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Variables {
-    /// Name and value, in the order to show.
-    pub variables: Vec<(String, String)>,
+/// Environment variables: name and value, in order. Values never show in debug output.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(transparent)]
+pub struct Variables(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for Variables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} variables", self.0.len())
+    }
 }
 
 /// What a repository wants to run, and whether it may.

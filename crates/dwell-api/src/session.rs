@@ -6,6 +6,8 @@ use dwell_core::{EnvironmentId, EnvironmentName, ProjectName, SessionName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::environment::Variables;
+
 /// What a session was seen to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -58,7 +60,7 @@ pub struct Session {
 }
 
 /// Starts a session.
-#[derive(Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct StartSession {
     /// Its name; made from the command when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,7 +70,7 @@ pub struct StartSession {
     pub command: Vec<String>,
     /// The environment of the invoking shell. Kept in a private file until the command has read
     /// it, never in arguments or logs.
-    pub variables: Vec<(String, String)>,
+    pub variables: Variables,
     /// Where to run it, relative to the environment's project directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -82,16 +84,6 @@ pub struct StartSession {
     /// Starts the lost or ended session of this name again, with its own command.
     #[serde(default)]
     pub resume: bool,
-}
-
-impl std::fmt::Debug for StartSession {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StartSession")
-            .field("name", &self.name)
-            .field("command", &self.command)
-            .field("variables", &format_args!("{} hidden", self.variables.len()))
-            .finish_non_exhaustive()
-    }
 }
 
 /// Types text into a session.

@@ -1,8 +1,19 @@
 //! The pure heart of dwell: names and typed ids, compose isolation, address plans, published
 //! names and the project's configuration. No I/O, no async, no clock, no randomness.
 
+pub mod address;
+pub mod agent;
+pub mod compose;
+pub mod config;
+pub mod environment;
 pub mod id;
 pub mod name;
+pub mod observed;
+pub mod operation;
+pub mod published;
+pub mod resolver;
+pub mod tree;
+pub mod trust;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};

@@ -1,1 +1,9 @@
-//! net
+//! Bytes in motion: the table of names, the DNS server and the HTTP proxy that answer from it,
+//! relays inside environments, and the integration with the system's resolver.
+
+pub mod dns;
+pub mod doctor;
+pub mod names;
+pub mod proxy;
+pub mod relay;
+pub mod setup;

@@ -1,1 +1,38 @@
-//! node
+//! The daemon of a node: it owns the environments, sessions and names of one machine and user,
+//! and serves the node API on a unix socket.
+
+mod api;
+mod cleanup;
+mod doctor;
+mod environment;
+mod exec;
+mod facts;
+mod listeners;
+mod logs;
+mod names;
+mod node;
+mod operation;
+mod problem;
+mod project;
+mod rebuild;
+mod reconcile;
+mod relay;
+mod resolver;
+mod session;
+mod start;
+mod view;
+mod world;
+
+use dwell_api::Problem;
+use dwell_api::paths::Paths;
+
+/// The OpenAPI document of the node API.
+pub use api::openapi;
+
+/// Runs the daemon until it is told to stop or gets SIGTERM or SIGINT.
+///
+/// # Errors
+/// When another daemon runs, or the state, the socket or the configuration cannot be used.
+pub fn run(paths: Paths) -> Result<(), Problem> {
+    start::run(paths)
+}

@@ -1,1 +1,21 @@
-//! testkit
+//! Development only: what tests need to meet real parts. A home of its own for a daemon, small
+//! compose projects and git repositories, and a private Docker engine that may be killed.
+//!
+//! A helper that cannot do its work ends the test with a message: nothing here returns errors.
+#![allow(clippy::panic, clippy::expect_used, reason = "a failed helper is a failed test")]
+
+mod docker;
+mod engine;
+mod home;
+mod process;
+mod project;
+mod slot;
+mod wait;
+
+pub use docker::{docker, labelled, remove_labelled};
+pub use engine::Engine;
+pub use home::TestHome;
+pub use process::{Ran, run};
+pub use project::{Project, git};
+pub use slot::free_port;
+pub use wait::wait_until;

@@ -177,6 +177,8 @@ pub(crate) enum Command {
     SessionShim(node::SessionShim),
     #[command(hide = true)]
     Relay(node::Relay),
+    #[command(hide = true)]
+    EmptyDirectory(node::EmptyDirectory),
 }
 
 impl Arguments {

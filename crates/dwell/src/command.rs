@@ -114,6 +114,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),
         Command::Relay(it) => crate::roles::relay(&it),
+        Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }
 

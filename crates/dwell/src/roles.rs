@@ -1,10 +1,17 @@
 //! The roles that dwell starts itself in: the daemon, a session's shim, a relay.
 
-use dwell_api::{Code, Problem};
+use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::arguments::node::{Relay, SessionShim};
-use crate::command::Context;
+use dwell_api::{Code, Problem};
+use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
+
+use crate::arguments::node::{EmptyDirectory, Relay, SessionShim};
+use crate::command::{Context, block_on};
 use crate::failure::Ended;
+
+/// How long a relay's probe waits for the far end.
+const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Is the daemon until it is told to stop.
 pub(crate) fn daemon(context: &Context, background: bool) -> Ended {
@@ -12,18 +19,105 @@ pub(crate) fn daemon(context: &Context, background: bool) -> Ended {
         // Fails only where we lead a session already, which is what is wanted.
         let _ = rustix::process::setsid();
     }
-    let _ = &context.paths;
-    Err(Problem::new(Code::Internal, "the daemon is not part of this build").into())
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(std::io::stderr).init();
+    dwell_node::run(context.paths.clone())?;
+    Ok(0)
 }
 
 /// Watches over the command of one session.
 pub(crate) fn session_shim(shim: &SessionShim) -> Ended {
-    let _ = &shim.directory;
-    Err(Problem::new(Code::Internal, "the session shim is not part of this build").into())
+    let code = dwell_drivers::session::shim::main(&shim.directory);
+    Ok(u8::try_from(code).unwrap_or(1))
 }
 
-/// Stands in for a service until it is told to stop.
+/// Stands in for a service until it is told to stop; with `--probe`, tells whether the far end
+/// answers; with `--completed`, has nothing to do.
 pub(crate) fn relay(relay: &Relay) -> Ended {
-    let _ = &relay.arguments;
-    Err(Problem::new(Code::Internal, "the relay is not part of this build").into())
+    if relay.completed {
+        return Ok(0);
+    }
+    if let Some(target) = &relay.probe {
+        let target = parse_target(target)?;
+        return block_on(async {
+            match relay::probe(&target, PROBE_LIMIT).await {
+                Ok(()) => Ok(0),
+                Err(error) => Err(Problem::new(Code::NotRunning, error.to_string()).into()),
+            }
+        })?;
+    }
+    let forwards = relay.forward.iter().map(|text| forward(text)).collect::<Result<_, _>>()?;
+    block_on(async {
+        match relay::run(RelayConfig::new(forwards), told_to_stop()).await {
+            Ok(()) => Ok(0),
+            Err(error) => Err(Problem::new(Code::PortTaken, error.to_string()).into()),
+        }
+    })?
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn parse_target(text: &str) -> Result<Target, Problem> {
+    text.parse::<Target>().map_err(|e| Problem::new(Code::Usage, e.to_string()))
+}
+
+/// `tcp:5432=db:5432`: listen at 5432, pass on to port 5432 of `db`.
+fn forward(text: &str) -> Result<Forward, Problem> {
+    let refused = || Problem::new(Code::Usage, format!("`{text}` is not PROTOCOL:PORT=HOST:PORT"));
+    let (listen, target) = text.split_once('=').ok_or_else(refused)?;
+    let (protocol, port) = listen.split_once(':').ok_or_else(refused)?;
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => return Err(refused()),
+    };
+    let port: u16 = port.parse().map_err(|_| refused())?;
+    let listen = SocketAddr::from(([0, 0, 0, 0], port));
+    Ok(Forward { protocol, listen, target: parse_target(target)? })
+}
+
+/// Removes everything in a directory, as whoever runs this. The node has a container do it where
+/// containers left files of another user.
+pub(crate) fn empty_directory(place: &EmptyDirectory) -> Ended {
+    let failed = |e: std::io::Error| {
+        let directory = place.directory.display();
+        Problem::new(Code::State, format!("emptying {directory} failed: {e}"))
+    };
+    for entry in std::fs::read_dir(&place.directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_directory = entry.file_type().map_err(failed)?.is_dir();
+        if is_directory {
+            std::fs::remove_dir_all(entry.path()).map_err(failed)?;
+        } else {
+            std::fs::remove_file(entry.path()).map_err(failed)?;
+        }
+    }
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwards_are_read() {
+        let udp = forward("udp:53=dns:5353").unwrap();
+        assert_eq!((udp.protocol, udp.listen.port()), (Protocol::Udp, 53));
+        assert_eq!(udp.target.to_string(), "dns:5353");
+        for bad in ["tcp:1", "sctp:1=a:1", "tcp:x=a:1", "tcp:1=a"] {
+            assert!(forward(bad).is_err(), "{bad}");
+        }
+    }
 }

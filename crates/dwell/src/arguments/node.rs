@@ -1,6 +1,5 @@
 //! Arguments of the commands about the daemon, and of the roles that dwell starts itself in.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -64,11 +63,23 @@ pub(crate) struct SessionShim {
 
 /// Stands in for a service in an environment's network.
 #[derive(Debug, Args)]
-#[command(disable_help_flag = true)]
 pub(crate) struct Relay {
-    /// The relay's own arguments.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) arguments: Vec<OsString>,
+    /// Passes PROTOCOL:PORT on to HOST:PORT.
+    #[arg(long, value_name = "PROTOCOL:PORT=HOST:PORT")]
+    pub(crate) forward: Vec<String>,
+    /// Only tells whether HOST:PORT answers.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) probe: Option<String>,
+    /// Stands in for a job that is done.
+    #[arg(long)]
+    pub(crate) completed: bool,
+}
+
+/// Empties a directory.
+#[derive(Debug, Args)]
+pub(crate) struct EmptyDirectory {
+    /// The directory, which stays.
+    pub(crate) directory: PathBuf,
 }
 
 impl Node {

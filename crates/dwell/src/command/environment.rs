@@ -8,6 +8,7 @@ use dwell_api::event::Outcome;
 use dwell_api::{Client, endpoint};
 use dwell_core::{EnvironmentName, ProjectName};
 
+use super::run::shell_variables;
 use super::operation::{Success, finished, operate};
 use super::{Context, unless_missing};
 use crate::arguments::environment as arguments;
@@ -41,6 +42,7 @@ pub(crate) async fn up(it: arguments::Up, context: &Context) -> Ended {
         isolate: it.isolate,
         wait: it.wait,
         create: None,
+        variables: shell_variables(std::env::vars_os(), Vec::new()),
     };
     let project = it.project.project.as_ref();
     let limit = it.timeout.map(|t| t.duration());
@@ -119,6 +121,7 @@ pub(crate) async fn creation(
         env_files: files(making.env_files),
         profiles: making.profiles,
         compose_variables: compose_variables(std::env::vars()),
+        variables: shell_variables(std::env::vars_os(), Vec::new()),
         source,
     })
 }

@@ -87,7 +87,12 @@ async fn up(
 }
 
 fn wishes(it: &Run) -> Up {
-    Up { shared: it.shared.clone(), isolate: it.isolate.clone(), ..Up::default() }
+    Up {
+        shared: it.shared.clone(),
+        isolate: it.isolate.clone(),
+        variables: shell_variables(std::env::vars_os(), Vec::new()),
+        ..Up::default()
+    }
 }
 
 fn made(environment: Option<Box<Environment>>) -> Result<Environment, Failure> {
@@ -154,17 +159,17 @@ fn start(
 }
 
 /// The invoking shell's variables, and over them those that the user gave.
-fn shell_variables(
+pub(crate) fn shell_variables(
     shell: impl Iterator<Item = (std::ffi::OsString, std::ffi::OsString)>,
     given: Vec<(String, String)>,
-) -> Vec<(String, String)> {
+) -> Variables {
     let mut all: Vec<(String, String)> = shell
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| !NOT_PASSED.contains(&name.as_str()))
         .filter(|(name, _)| !given.iter().any(|(other, _)| other == name))
         .collect();
     all.extend(given);
-    all
+    Variables(all)
 }
 
 /// Starts the session and stays with it as the user wished.
@@ -257,7 +262,7 @@ async fn directly(
     let error = Command::new(program)
         .args(arguments)
         .current_dir(&environment.directory)
-        .envs(variables.variables)
+        .envs(variables.0)
         .envs(given)
         .exec();
     let directory = environment.directory.display();

@@ -90,13 +90,13 @@ pub(crate) async fn env(it: Env, context: &Context) -> Ended {
     let json = context.output.is_json() || it.format == VariablesFormat::Json;
     if json {
         let object: Map<String, Value> =
-            answer.variables.into_iter().map(|(name, value)| (name, value.into())).collect();
+            answer.0.into_iter().map(|(name, value)| (name, value.into())).collect();
         context.output.json(&object)?;
         return Ok(0);
     }
     let prefix = if it.format == VariablesFormat::Export { "export " } else { "" };
     let line = |(name, value): &(String, String)| format!("{prefix}{name}={}\n", quote(value));
-    context.output.text(&answer.variables.iter().map(line).collect::<String>())?;
+    context.output.text(&answer.0.iter().map(line).collect::<String>())?;
     Ok(0)
 }
 

@@ -1,0 +1,171 @@
+//! Coding agents as adapters: what a known agent's command line is called and how it goes on with
+//! its last conversation; and the variables that every session gets.
+
+mod variables;
+
+pub use variables::{Collision, ServiceFacts, SessionFacts, Variables, variables};
+
+/// A coding agent CLI that dwell knows. Any other command runs just as well; it only cannot be
+/// told to go on where it left off.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// The short name, which is also the program's name.
+    pub name: &'static str,
+    /// The name for people.
+    pub title: &'static str,
+    /// The subcommand under which the agent works without a terminal.
+    headless: Option<&'static str>,
+    /// Subcommands that hold no conversation.
+    other: &'static [&'static str],
+    /// The arguments that make it go on with the last conversation of its directory.
+    resume: &'static [&'static str],
+    /// Arguments that show that the command line already chooses a conversation.
+    chooses: &'static [&'static str],
+}
+
+const AGENTS: &[Agent] = &[
+    Agent {
+        name: "claude",
+        title: "Claude Code",
+        headless: None,
+        other: &["mcp", "update", "doctor"],
+        resume: &["--continue"],
+        chooses: &["--continue", "-c", "--resume", "-r", "--session-id"],
+    },
+    Agent {
+        name: "codex",
+        title: "Codex",
+        headless: Some("exec"),
+        other: &["app-server", "cloud", "fork", "login", "logout", "mcp", "mcp-server", "review"],
+        resume: &["resume", "--last"],
+        chooses: &["resume"],
+    },
+    Agent {
+        name: "opencode",
+        title: "OpenCode",
+        headless: Some("run"),
+        other: &["acp", "agent", "attach", "auth", "github", "mcp", "models", "serve", "web"],
+        resume: &["--continue"],
+        chooses: &["--continue", "-c", "--session", "-s"],
+    },
+    Agent {
+        name: "aider",
+        title: "Aider",
+        headless: None,
+        other: &[],
+        resume: &["--restore-chat-history"],
+        chooses: &["--restore-chat-history", "--no-restore-chat-history"],
+    },
+    Agent {
+        name: "gemini",
+        title: "Gemini CLI",
+        headless: None,
+        other: &["extensions", "mcp"],
+        resume: &["--resume", "latest"],
+        chooses: &["--resume", "-r"],
+    },
+];
+
+impl Agent {
+    /// Every agent that dwell knows.
+    pub fn all() -> &'static [Agent] {
+        AGENTS
+    }
+
+    /// The agent that a program's name or path stands for; `None` for any other command.
+    pub fn of(command: &str) -> Option<&'static Agent> {
+        let name = command.rsplit('/').next().unwrap_or(command);
+        AGENTS.iter().find(|agent| agent.name == name)
+    }
+
+    /// Whether the arguments leave it to us which conversation is meant.
+    fn resumable(&self, arguments: &[String]) -> bool {
+        let other = arguments.first().is_some_and(|first| self.other.contains(&first.as_str()));
+        !other && !self.chosen(arguments)
+    }
+
+    fn chosen(&self, arguments: &[String]) -> bool {
+        arguments.iter().take_while(|argument| *argument != "--").any(|argument| {
+            let option = argument.split_once('=').map_or(argument.as_str(), |(option, _)| option);
+            self.chooses.contains(&option)
+        })
+    }
+}
+
+/// The command line that goes on where `argv` left off: an agent continues its last conversation
+/// in the same directory, with the same options; any other command, and an agent that was already
+/// told which conversation to take, is started again as it was. A prompt among the arguments is
+/// given again, so an agent that was interrupted goes on with it.
+pub fn resume_command(argv: &[String]) -> Vec<String> {
+    let Some((program, arguments)) = argv.split_first() else { return Vec::new() };
+    let Some(agent) = Agent::of(program).filter(|agent| agent.resumable(arguments)) else {
+        return argv.to_vec();
+    };
+    let headless = arguments.iter().position(|a| Some(a.as_str()) == agent.headless);
+    let (before, after) = arguments.split_at(headless.map_or(0, |at| at + 1));
+    let resume = agent.resume.iter().map(|argument| (*argument).to_owned());
+    let program = std::iter::once(program.clone());
+    program.chain(before.to_vec()).chain(resume).chain(after.to_vec()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resumed(line: &str) -> String {
+        let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        resume_command(&argv).join(" ")
+    }
+
+    #[test]
+    fn an_agent_is_known_by_its_programs_name() {
+        assert_eq!(Agent::of("claude").map(|a| a.title), Some("Claude Code"));
+        assert_eq!(Agent::of("/opt/bin/codex").map(|a| a.name), Some("codex"));
+        assert_eq!(Agent::of("claude-wrapper"), None);
+        assert_eq!(Agent::of(""), None);
+    }
+
+    #[test]
+    fn every_agent_continues_its_last_conversation_with_its_options() {
+        let table = [
+            ("claude", "claude --continue"),
+            ("claude --model opus", "claude --continue --model opus"),
+            ("/usr/bin/claude -p fix", "/usr/bin/claude --continue -p fix"),
+            ("codex", "codex resume --last"),
+            ("codex --search", "codex resume --last --search"),
+            ("codex exec fix", "codex exec resume --last fix"),
+            ("codex -c a=b exec fix", "codex -c a=b exec resume --last fix"),
+            ("opencode", "opencode --continue"),
+            ("opencode run fix", "opencode run --continue fix"),
+            ("aider --model x", "aider --restore-chat-history --model x"),
+            ("gemini --yolo", "gemini --resume latest --yolo"),
+        ];
+        for (before, after) in table {
+            assert_eq!(resumed(before), after);
+        }
+    }
+
+    #[test]
+    fn resuming_twice_changes_nothing_more() {
+        for agent in Agent::all() {
+            let once = resumed(agent.name);
+            assert_ne!(once, agent.name);
+            assert_eq!(resumed(&once), once, "{}", agent.name);
+        }
+    }
+
+    #[test]
+    fn a_chosen_conversation_is_kept() {
+        assert_eq!(resumed("claude --resume=abc"), "claude --resume=abc");
+        assert_eq!(resumed("opencode -s ses_1"), "opencode -s ses_1");
+        assert_eq!(resumed("claude -- -c"), "claude --continue -- -c");
+    }
+
+    #[test]
+    fn other_commands_start_again_as_they_were() {
+        assert_eq!(resumed("bash -l"), "bash -l");
+        assert_eq!(resumed("opencode serve"), "opencode serve");
+        assert_eq!(resumed("codex mcp-server"), "codex mcp-server");
+        assert_eq!(resume_command(&[]), Vec::<String>::new());
+    }
+}

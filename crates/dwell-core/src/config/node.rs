@@ -1,0 +1,120 @@
+//! The node's own file, `config.toml` in dwell's configuration directory.
+
+use std::num::NonZeroU16;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::ConfigError;
+use super::error::check_size;
+use crate::Suffix;
+
+const FILE: &str = "config.toml";
+
+/// How a node is set up. Everything has a default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeConfig {
+    /// Name service.
+    pub dns: DnsConfig,
+    /// HTTP proxy for names without a resolver.
+    pub proxy: ProxyConfig,
+    /// Addresses of environments.
+    pub network: NetworkConfig,
+    /// Shared services.
+    pub shared: SharedConfig,
+}
+
+/// `[dns]`: the name server on the loopback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DnsConfig {
+    /// The UDP and TCP port.
+    pub port: NonZeroU16,
+    /// The suffixes that it answers for; the first is that of projects without one.
+    pub suffixes: Vec<Suffix>,
+}
+
+/// `[proxy]`: the HTTP proxy on the loopback.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxyConfig {
+    /// The TCP port.
+    pub port: NonZeroU16,
+}
+
+/// `[network]`: where environments get their addresses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkConfig {
+    /// The pool that subnets are cut from: private IPv4, /8 to /24.
+    pub pool: Ipv4Net,
+}
+
+/// `[shared]`: services that several environments use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SharedConfig {
+    /// How long one lives on after its last user, in seconds.
+    pub grace_seconds: u32,
+}
+
+impl Default for DnsConfig {
+    fn default() -> Self {
+        Self { port: port(5354), suffixes: vec![Suffix::default()] }
+    }
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self { port: port(7080) }
+    }
+}
+
+impl Default for NetworkConfig {
+    fn default() -> Self {
+        let pool = Ipv4Net::new_assert(std::net::Ipv4Addr::new(10, 224, 0, 0), 16);
+        Self { pool }
+    }
+}
+
+impl Default for SharedConfig {
+    fn default() -> Self {
+        Self { grace_seconds: 60 }
+    }
+}
+
+fn port(number: u16) -> NonZeroU16 {
+    NonZeroU16::new(number).unwrap_or(NonZeroU16::MIN)
+}
+
+impl NodeConfig {
+    /// Reads the file; an empty text gives the defaults.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        check_size(FILE, text)?;
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::toml(FILE, text, &error))?;
+        let fail = |message: String| Err(ConfigError::whole(FILE, message));
+        if config.dns.suffixes.is_empty() {
+            return fail("dns.suffixes is empty; at least one suffix is needed".to_owned());
+        }
+        if config.dns.port == config.proxy.port {
+            return fail(format!("dns.port and proxy.port are both {}", config.dns.port));
+        }
+        let pool = config.network.pool;
+        let fits = (8..=24).contains(&pool.prefix_len()) && pool.network() == pool.addr();
+        if !fits || !is_private(pool) {
+            return fail(format!("network.pool `{pool}` has to be a private network, /8 to /24"));
+        }
+        Ok(config)
+    }
+}
+
+/// Whether a network lies in the ranges for private use (RFC 1918) or shared ones (RFC 6598).
+fn is_private(network: Ipv4Net) -> bool {
+    let within = |a, b, length| {
+        Ipv4Net::new(std::net::Ipv4Addr::new(a, b, 0, 0), length)
+            .is_ok_and(|range| range.contains(&network))
+    };
+    within(10, 0, 8) || within(172, 16, 12) || within(192, 168, 16) || within(100, 64, 10)
+}

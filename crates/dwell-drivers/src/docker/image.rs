@@ -1,0 +1,76 @@
+//! Images: the relay's own, and private tags of built services.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use super::{Engine, EngineError, QUICK};
+
+impl Engine {
+    /// The id of the image with this tag; `None` when there is none.
+    pub async fn image_id(&self, tag: &str) -> Result<Option<String>, EngineError> {
+        match self.call("inspect image", QUICK, self.docker.inspect_image(tag)).await {
+            Ok(image) => Ok(image.id),
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Whether an image with this tag is there.
+    pub async fn has_image(&self, tag: &str) -> Result<bool, EngineError> {
+        Ok(self.image_id(tag).await?.is_some())
+    }
+
+    /// Makes an image with this tag out of a root file system as an uncompressed tar archive;
+    /// `changes` are Dockerfile instructions.
+    pub async fn import_image(
+        &self,
+        repository: &str,
+        tag: &str,
+        archive: Bytes,
+        changes: Vec<String>,
+    ) -> Result<(), EngineError> {
+        let options = CreateImageOptionsBuilder::new()
+            .from_src("-")
+            .repo(repository)
+            .tag(tag)
+            .changes(changes)
+            .build();
+        let mut progress =
+            self.docker.create_image(Some(options), Some(bollard::body_full(archive)), None);
+        let limit = Duration::from_secs(120);
+        let drain = async {
+            while let Some(step) = progress.next().await {
+                step?;
+            }
+            Ok(())
+        };
+        self.call("import image", limit, drain).await
+    }
+
+    /// Tags that match a pattern such as `dwell-abc/*`.
+    pub async fn image_tags(&self, pattern: &str) -> Result<Vec<String>, EngineError> {
+        let filters = HashMap::from([("reference".to_owned(), vec![pattern.to_owned()])]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let found = self.call("list images", QUICK, self.docker.list_images(Some(options))).await?;
+        Ok(found.into_iter().flat_map(|image| image.repo_tags).collect())
+    }
+
+    /// Removes a tag, and the image when it was its last.
+    pub async fn remove_image(&self, tag: &str) -> Result<(), EngineError> {
+        let options = RemoveImageOptionsBuilder::new().force(false).build();
+        let limit = Duration::from_secs(60);
+        match self
+            .call("remove image", limit, self.docker.remove_image(tag, Some(options), None))
+            .await
+        {
+            Err(e) if e.is_not_found() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+}

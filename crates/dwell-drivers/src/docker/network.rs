@@ -1,0 +1,75 @@
+//! Networks and volumes of the engine.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::{
+    ListNetworksOptions, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
+};
+use ipnet::Ipv4Net;
+
+use super::{Engine, EngineError, QUICK};
+
+/// A network as the engine has it.
+#[derive(Debug, Clone)]
+pub struct Network {
+    /// The engine's id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its IPv4 subnets.
+    pub subnets: Vec<Ipv4Net>,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+}
+
+impl Engine {
+    /// All networks, or those with a label.
+    pub async fn networks(&self, labelled: Option<&str>) -> Result<Vec<Network>, EngineError> {
+        let options: Option<ListNetworksOptions> = labelled.map(|label| {
+            let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
+            ListNetworksOptionsBuilder::new().filters(&filters).build()
+        });
+        let found = self.call("list networks", QUICK, self.docker.list_networks(options)).await?;
+        Ok(found
+            .into_iter()
+            .map(|network| Network {
+                id: network.id.unwrap_or_default(),
+                name: network.name.unwrap_or_default(),
+                subnets: network
+                    .ipam
+                    .and_then(|ipam| ipam.config)
+                    .unwrap_or_default()
+                    .into_iter()
+                    .filter_map(|config| config.subnet?.parse().ok())
+                    .collect(),
+                labels: network.labels.unwrap_or_default(),
+            })
+            .collect())
+    }
+
+    /// Removes a network; one that is not there is removed already.
+    pub async fn remove_network(&self, id: &str) -> Result<(), EngineError> {
+        match self.call("remove network", QUICK, self.docker.remove_network(id)).await {
+            Err(e) if e.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The names of the volumes with a label.
+    pub async fn volumes(&self, labelled: &str) -> Result<Vec<String>, EngineError> {
+        let filters = HashMap::from([("label".to_owned(), vec![labelled.to_owned()])]);
+        let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let found =
+            self.call("list volumes", QUICK, self.docker.list_volumes(Some(options))).await?;
+        Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
+    }
+
+    /// Removes a volume; one that is not there is removed already.
+    pub async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
+        let remove = self.docker.remove_volume(name, None::<RemoveVolumeOptions>);
+        match self.call("remove volume", QUICK, remove).await {
+            Err(e) if e.is_not_found() => Ok(()),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Work in an environment: its files, its logs, commands in its containers.
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use dwell_api::environment::{
+    ComposeCommand, DiffQuery, InProject, LogLine, LogsQuery, Merge, TextReport, Variables,
+};
+use dwell_api::exec::Exec;
+use dwell_drivers::tree::{self, DiffOptions, MergeOptions, MergeReport};
+use dwell_api::{Code, Problem};
+use dwell_core::environment::Environment;
+use dwell_core::tree::Tree;
+
+use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines};
+use crate::environment::stack;
+use crate::problem::OrProblem;
+
+fn tree_of(environment: &Environment) -> Result<&Tree, Problem> {
+    environment.tree.as_ref().ok_or_else(|| {
+        Problem::new(Code::NotRunning, format!("`{}` has no tree yet", environment.label()))
+    })
+}
+
+/// What an environment changed, compared with its source, uncommitted work included.
+#[utoipa::path(get, path = "/v1/environments/{environment}/diff", params(("environment" = String, Path), DiffQuery), responses((status = 200, body = TextReport)))]
+pub(super) async fn diff(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<DiffQuery>,
+) -> Answer<TextReport> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    let options =
+        DiffOptions { stat: query.stat, name_only: query.name_only, color: query.color };
+    let state = node.directory(&environment.id);
+    let text = tree::diff(tree_of(&environment)?, &state, options).await.or_problem()?;
+    answer(TextReport { text: String::from_utf8_lossy(&text).into_owned(), notes: Vec::new() })
+}
+
+/// Brings an environment's work into its source.
+#[utoipa::path(post, path = "/v1/environments/{environment}/merge", params(("environment" = String, Path), InProject), request_body = Merge, responses((status = 200, body = TextReport)))]
+pub(super) async fn merge(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+    _: Key,
+    Json(request): Json<Merge>,
+) -> Answer<TextReport> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    let lock = node.operations.environment_lock(&environment.project, &environment.name);
+    let _held = lock.lock().await;
+    let options = MergeOptions {
+        squash: request.squash,
+        commit: request.commit,
+        ..MergeOptions::default()
+    };
+    let state = node.directory(&environment.id);
+    let report = tree::merge(tree_of(&environment)?, &state, &options).await.or_problem()?;
+    answer(told(&environment, "merged", &report))
+}
+
+/// Brings the source's work into an environment.
+#[utoipa::path(post, path = "/v1/environments/{environment}/sync", params(("environment" = String, Path), InProject), responses((status = 200, body = TextReport)))]
+pub(super) async fn sync(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+    _: Key,
+) -> Answer<TextReport> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    let lock = node.operations.environment_lock(&environment.project, &environment.name);
+    let _held = lock.lock().await;
+    let state = node.directory(&environment.id);
+    let report = tree::sync(tree_of(&environment)?, &state).await.or_problem()?;
+    answer(told(&environment, "synced", &report))
+}
+
+fn told(environment: &Environment, verb: &str, report: &MergeReport) -> TextReport {
+    let label = environment.label();
+    let text = match (report.commits, report.files.len()) {
+        (0, 0) => format!("`{label}`: nothing to bring over"),
+        (commits, files) => format!("{verb} `{label}`: {commits} commits, {files} files"),
+    };
+    TextReport { text, notes: report.notes.clone() }
+}
+
+/// The logs of an environment's containers.
+#[utoipa::path(get, path = "/v1/environments/{environment}/logs", params(("environment" = String, Path), LogsQuery), responses((status = 200, body = LogLine, content_type = "application/x-ndjson")))]
+pub(super) async fn logs(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<LogsQuery>,
+) -> Result<Response, Refusal> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    Ok(lines(crate::logs::lines(&node, &environment, &query).await?))
+}
+
+/// Variables that lead a program to an environment's services.
+#[utoipa::path(get, path = "/v1/environments/{environment}/variables", params(("environment" = String, Path), InProject), responses((status = 200, body = Variables)))]
+pub(super) async fn variables(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+) -> Answer<Variables> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    answer(node.variables_answer(&environment).await)
+}
+
+/// How to run `docker compose` on an environment.
+#[utoipa::path(get, path = "/v1/environments/{environment}/compose", params(("environment" = String, Path), InProject), responses((status = 200, body = ComposeCommand)))]
+pub(super) async fn compose(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+) -> Answer<ComposeCommand> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    let stack = stack(&node, &environment);
+    if !stack.file.is_file() {
+        let label = environment.label();
+        return Err(Problem::new(Code::NotRunning, format!("`{label}` was never up"))
+            .hint("`dwell up` makes its compose file")
+            .into());
+    }
+    let arguments = std::iter::once("docker".to_owned()).chain(stack.arguments()).collect();
+    answer(ComposeCommand { arguments, directory: stack.directory })
+}
+
+/// Runs a command in a service's container: after the upgrade, frames both ways.
+#[utoipa::path(post, path = "/v1/environments/{environment}/exec", params(("environment" = String, Path)), request_body = Exec, responses((status = 101, description = "the connection carries frames now")))]
+pub(super) async fn exec(
+    State(node): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    crate::exec::serve(node, &name, request).await
+}

@@ -1,0 +1,134 @@
+//! The health of a node: what works, what does not, and what to do about it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use dwell_api::node::Finding;
+use dwell_core::observed::label;
+use dwell_drivers::compose;
+use dwell_drivers::process::Program;
+use dwell_net::doctor::{Inquiry, explain};
+
+use crate::node::Node;
+
+/// Looks at everything.
+pub(crate) async fn examine(node: &Node) -> Vec<Finding> {
+    let mut findings = vec![engine(node).await, compose_plugin().await];
+    findings.extend(live_restore(node).await);
+    findings.push(tool("git", &["--version"], "source trees of git projects need it").await);
+    findings.push(tmux(node).await);
+    findings.extend(node.listeners.parts().into_iter().map(|part| Finding {
+        what: part.name,
+        ok: part.ok,
+        detail: part.detail,
+        fix: part.fix,
+    }));
+    findings.extend(names(node).await);
+    findings.extend(leftovers(node).await);
+    findings.extend(node.incidents.iter().map(|incident| Finding {
+        what: "state".to_owned(),
+        ok: false,
+        detail: incident.clone(),
+        fix: Some("nothing; compare `dwell ls --all` with what you expect".to_owned()),
+    }));
+    findings
+}
+
+fn finding(what: &str, ok: bool, detail: impl Into<String>, fix: &str) -> Finding {
+    let fix = (!ok && !fix.is_empty()).then(|| fix.to_owned());
+    Finding { what: what.to_owned(), ok, detail: detail.into(), fix }
+}
+
+async fn engine(node: &Node) -> Finding {
+    let fix = "start Docker (`systemctl start docker`), or set DOCKER_HOST";
+    match node.engine.info().await {
+        Ok(info) => {
+            let detail = format!("Docker {} at {}", info.version, node.engine.address());
+            finding("engine", true, detail, fix)
+        }
+        Err(error) => finding("engine", false, error.to_string(), fix),
+    }
+}
+
+async fn live_restore(node: &Node) -> Option<Finding> {
+    let info = node.engine.info().await.ok()?;
+    Some(if info.live_restore {
+        finding("live restore", true, "containers survive a restart of Docker", "")
+    } else {
+        finding("live restore", true, "off: a restart of Docker stops all containers; dwell brings environments back up (set \"live-restore\": true in /etc/docker/daemon.json to keep them running)", "")
+    })
+}
+
+async fn compose_plugin() -> Finding {
+    let fix = "install the Docker Compose plugin, 2.20 or later";
+    match compose::version().await {
+        Ok(version) => finding("compose", true, format!("Docker Compose {version}"), fix),
+        Err(error) => finding("compose", false, error.to_string(), fix),
+    }
+}
+
+async fn tool(name: &str, arguments: &[&str], why: &str) -> Finding {
+    let run = Program::new(name).args(arguments).limit(Duration::from_secs(5)).run().await;
+    match run {
+        Ok(finished) => finding(name, true, finished.text(), ""),
+        Err(error) => finding(name, false, format!("{error}; {why}"), &format!("install {name}")),
+    }
+}
+
+async fn tmux(node: &Node) -> Finding {
+    match node.sessions.sessions.tmux().check().await {
+        Ok(version) => finding("tmux", true, version, ""),
+        Err(error) => finding("tmux", false, error.to_string(), "install tmux 3.2 or newer"),
+    }
+}
+
+/// The way of a name that is published now, from the resolver to the answer.
+async fn names(node: &Node) -> Vec<Finding> {
+    let Some(server) = node.listeners.dns() else { return Vec::new() };
+    let mut name = None;
+    for environment in node.store.environments().await.unwrap_or_default() {
+        let seen = node.see(&environment).await;
+        name = seen.services.iter().find_map(|service| service.names.last().cloned());
+        if name.is_some() {
+            break;
+        }
+    }
+    let Some(name) = name else {
+        let detail = "no environment runs, so there is no name to try";
+        return vec![finding("names", true, detail, "")];
+    };
+    let inquiry = Inquiry {
+        name: &name,
+        suffixes: &node.listeners.suffixes(),
+        server,
+        root: Path::new("/"),
+    };
+    let run = async |argv: &[&str]| -> Result<String, String> {
+        let Some((program, arguments)) = argv.split_first() else { return Err(String::new()) };
+        let program = Program::new(program).args(arguments).limit(Duration::from_secs(5));
+        program.run().await.map(|finished| finished.text()).map_err(|e| e.to_string())
+    };
+    let found = explain(&inquiry, run).await;
+    found
+        .into_iter()
+        .map(|f| Finding { what: f.what, ok: f.ok, detail: f.detail, fix: f.fix })
+        .collect()
+}
+
+/// Containers that carry this node's label and belong to no environment that it knows.
+async fn leftovers(node: &Node) -> Option<Finding> {
+    let known = node.store.environments().await.ok()?;
+    let labelled = format!("{}={}", label::NODE, node.id);
+    let containers = node.engine.containers(&labelled).await.ok()?;
+    let strays: Vec<String> = containers
+        .iter()
+        .filter(|c| c.environment.as_ref().is_some_and(|id| !known.iter().any(|e| e.id == *id)))
+        .map(|c| c.name.clone())
+        .collect();
+    let fix = format!("look at them, then remove them with `docker rm -f {}`", strays.join(" "));
+    Some(if strays.is_empty() {
+        finding("leftovers", true, "none", "")
+    } else {
+        finding("leftovers", false, format!("{} containers of unknown environments", strays.len()), &fix)
+    })
+}

@@ -1,0 +1,100 @@
+//! The steps of operations on environments: what each does, and how it is undone.
+
+mod containers;
+mod create;
+mod hook;
+mod remove;
+mod request;
+mod shared;
+mod stamp;
+mod subnet;
+mod up;
+
+use std::collections::BTreeMap;
+
+use dwell_api::Problem;
+use dwell_core::ServiceName;
+use dwell_core::compose::Service;
+use dwell_core::config::ProjectConfig;
+use dwell_core::operation::Step;
+use serde_json::Value;
+
+pub(crate) use containers::{networks_gone, remove_containers};
+pub(crate) use create::RECORD_FILE;
+pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses};
+pub(crate) use up::{COMPOSE_FILE, stack};
+pub(crate) use shared::{end_idle, start_again};
+
+use crate::operation::Context;
+
+/// A compose project as it was read for an operation.
+pub(crate) struct Reading {
+    /// Compose's canonical model.
+    pub(crate) model: Value,
+    /// The project's own configuration.
+    pub(crate) config: ProjectConfig,
+    /// The services, before isolation.
+    pub(crate) services: BTreeMap<ServiceName, Service>,
+    /// The services that relays stand in for, and what the relays are.
+    pub(crate) relays: BTreeMap<ServiceName, dwell_core::compose::RelaySpec>,
+    /// A subnet for each private network.
+    pub(crate) subnets: BTreeMap<String, ipnet::Ipv4Net>,
+    /// What the project was read from.
+    pub(crate) stamp: crate::facts::Stamp,
+}
+
+/// Does a step.
+pub(crate) async fn act(context: &mut Context, step: Step) -> Result<(), Problem> {
+    match step {
+        Step::Record => create::record(context).await,
+        Step::Tree => create::tree(context).await,
+        Step::Files => create::files(context).await,
+        Step::SetupHook => hook::setup(context).await,
+        Step::Model => up::model(context).await,
+        Step::Subnets => subnet::allot(context).await,
+        Step::Shared => shared::start(context).await,
+        Step::Containers => up::containers(context).await,
+        Step::RunHook => hook::run_after_up(context).await,
+        Step::WantRunning => up::want(context, dwell_core::environment::Desired::Running).await,
+        Step::WantStopped => up::want(context, dwell_core::environment::Desired::Stopped).await,
+        Step::WantGone => up::want(context, dwell_core::environment::Desired::Destroyed).await,
+        Step::ArchiveHook => hook::archive(context).await,
+        Step::EndSessions => remove::sessions(context).await,
+        Step::RemoveContainers => remove::containers(context).await,
+        Step::RemoveVolumes => remove::volumes(context).await,
+        Step::ReleaseShared => shared::release(context, &[]).await,
+        Step::ReleaseSubnets => subnet::release(context).await,
+        Step::RemoveTree => remove::tree(context).await,
+        Step::Forget => create::forget(context).await,
+    }
+}
+
+/// Undoes a step, as far as this operation did it.
+pub(crate) async fn undo(context: &mut Context, step: Step) -> Result<(), Problem> {
+    match step {
+        Step::Record => create::forget(context).await,
+        Step::Tree => remove::made_tree(context).await,
+        Step::Subnets => subnet::undo(context).await,
+        Step::Shared => {
+            let before = context.request.before.shared.clone();
+            shared::release(context, &before).await
+        }
+        Step::Containers => up::undo_containers(context).await,
+        Step::WantRunning => up::want(context, context.request.before.desired).await,
+        // These go away with the tree, change nothing outside, or are never undone.
+        Step::Files
+        | Step::SetupHook
+        | Step::Model
+        | Step::RunHook
+        | Step::WantStopped
+        | Step::WantGone
+        | Step::ArchiveHook
+        | Step::EndSessions
+        | Step::RemoveContainers
+        | Step::RemoveVolumes
+        | Step::ReleaseShared
+        | Step::ReleaseSubnets
+        | Step::RemoveTree
+        | Step::Forget => Ok(()),
+    }
+}

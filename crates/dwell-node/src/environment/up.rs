@@ -1,0 +1,239 @@
+//! Bringing an environment up: reading its project, isolating it, starting its containers.
+
+use std::collections::BTreeMap;
+
+use dwell_api::{Code, Event, Problem};
+use dwell_core::compose::{self, Isolated, Isolation};
+use dwell_core::environment::Desired;
+use dwell_core::observed::{Container, State, label};
+use dwell_core::operation::Kind;
+use dwell_drivers::compose::{ComposeError, Stack, UpOptions};
+use dwell_drivers::docker::LogOptions;
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::{Reading, create, remove_containers, stamp};
+use crate::facts::{Facts, Stamp, write};
+use crate::node::Node;
+use crate::operation::Context;
+use crate::problem::{IntoProblem, OrProblem};
+use crate::{project, world};
+
+/// How long reading the last words of a container may take.
+const LOG_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+const MODEL_FILE: &str = "model.json";
+/// The compose file of the isolated environment.
+pub(crate) const COMPOSE_FILE: &str = "compose.json";
+
+/// Reads the compose project, or takes the last reading when nothing that it was made from has
+/// changed.
+pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
+    let environment = &context.environment;
+    let config = project::load(environment.directory()).await?;
+    let stamp = stamp::stamp(environment, &config, &context.variables);
+    let file = context.node.directory(&environment.id).join(MODEL_FILE);
+    let model = match kept(&file, &stamp) {
+        Some(model) => model,
+        None => {
+            let read = project::compose(environment, &config, &context.variables);
+            let mut model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
+            project::label_model(&mut model, &config);
+            keep(&file, &stamp, &model)?;
+            model
+        }
+    };
+    let services = compose::services(&model).or_problem()?;
+    if services.is_empty() {
+        let place = environment.directory().display();
+        return Err(Problem::new(Code::InvalidCompose, format!("the compose project in {place} has no services"))
+            .hint("activate a profile with `--profile`, or check the compose files"));
+    }
+    context.reading = Some(Reading {
+        model,
+        config,
+        services,
+        relays: BTreeMap::new(),
+        subnets: BTreeMap::new(),
+        stamp,
+    });
+    Ok(())
+}
+
+fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
+    let missing = matches!(&error, ComposeError::Invalid { why, .. } if why.contains("no configuration file"));
+    let problem = error.into_problem();
+    if missing {
+        let place = directory.display();
+        return Problem::new(Code::InvalidCompose, format!("there is no compose file in {place}"))
+            .hint("add compose.yaml, or name the files with `compose_files` in dwell.toml");
+    }
+    problem
+}
+
+fn kept(file: &std::path::Path, stamp: &Stamp) -> Option<Value> {
+    if stamp.hash.is_empty() {
+        return None;
+    }
+    let text = std::fs::read(file).ok()?;
+    let (hash, model): (String, Value) = serde_json::from_slice(&text).ok()?;
+    (hash == stamp.hash).then_some(model)
+}
+
+fn keep(file: &std::path::Path, stamp: &Stamp, model: &Value) -> Result<(), Problem> {
+    let text = serde_json::to_vec(&(&stamp.hash, model))
+        .map_err(|e| Problem::new(Code::Internal, format!("the model cannot be kept: {e}")))?;
+    write(file, &text)
+}
+
+/// Isolates the project, writes the environment's compose file and has compose start it.
+pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
+    remove_leftovers(context).await?;
+    let isolated = isolate(context)?;
+    for note in &isolated.notes {
+        context.operation.note(note.to_string());
+    }
+    let facts = Facts {
+        services: isolated.services.clone(),
+        notes: isolated.notes.clone(),
+        subnets: subnet_texts(context),
+        stamp: context.reading.as_ref().map(|r| r.stamp.clone()).unwrap_or_default(),
+    };
+    let node = context.node.clone();
+    let id = context.environment.id.clone();
+    node.facts.put(&id, &node.directory(&id), facts)?;
+    match start(context, &isolated.compose).await {
+        // A phantom of a container that the engine lost still holds the name: take others.
+        Err(ComposeError::Failed { why, .. }) if why.contains("is already in use by container") => {
+            context.environment.generation = context.environment.generation.next();
+            create::keep_record(context).await?;
+            remove_leftovers(context).await?;
+            let again = isolate(context)?;
+            let result = start(context, &again.compose).await;
+            explain_failure(context, result).await?;
+        }
+        result => explain_failure(context, result).await?,
+    }
+    world::look_at(&node, &id).await;
+    Ok(())
+}
+
+/// A failure to start says more when it comes with the last words of what ended.
+async fn explain_failure(
+    context: &Context,
+    result: Result<(), ComposeError>,
+) -> Result<(), Problem> {
+    let Err(error) = result else { return Ok(()) };
+    let mut problem = error.into_problem();
+    let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
+    let found = context.node.engine.containers(&labelled).await.unwrap_or_default();
+    let ended = |c: &&Container| matches!(c.state, State::Exited(code) if code != 0);
+    for container in found.iter().filter(ended).take(3) {
+        let service = container.service.as_ref().map(ToString::to_string).unwrap_or_default();
+        problem.details.push(format!("{service}: {}", container.state.text()));
+        let options = LogOptions { tail: Some(5), ..LogOptions::default() };
+        let mut log = Box::pin(context.node.engine.logs(&container.id, options));
+        while let Ok(Some(Ok(piece))) = tokio::time::timeout(LOG_LIMIT, log.next()).await {
+            let text = String::from_utf8_lossy(&piece.bytes).into_owned();
+            problem.details.extend(text.lines().map(|line| format!("{service} | {line}")));
+        }
+    }
+    Err(problem)
+}
+
+fn subnet_texts(context: &Context) -> Vec<String> {
+    let subnets = context.reading.iter().flat_map(|reading| reading.subnets.values());
+    subnets.map(ToString::to_string).collect()
+}
+
+fn isolate(context: &Context) -> Result<Isolated, Problem> {
+    let Some(reading) = &context.reading else {
+        return Err(Problem::new(Code::Internal, "the compose project was not read"));
+    };
+    let environment = &context.environment;
+    let hostnames = project::hostnames(&reading.config)?;
+    compose::isolate(&Isolation {
+        model: &reading.model,
+        node: &context.node.id,
+        id: &environment.id,
+        name: &environment.name,
+        project: &environment.project,
+        suffix: &environment.suffix,
+        generation: environment.generation,
+        directory: environment.tree.as_ref().map_or(environment.root.as_path(), |t| &t.root),
+        subnets: &reading.subnets,
+        relays: &reading.relays,
+        ingress: reading.config.ingress.as_ref(),
+        hostnames: &hostnames,
+    })
+    .or_problem()
+}
+
+/// The environment's stack.
+pub(crate) fn stack(node: &Node, environment: &dwell_core::environment::Environment) -> Stack {
+    Stack {
+        name: environment.compose_project(),
+        file: node.directory(&environment.id).join(COMPOSE_FILE),
+        directory: environment.directory().to_owned(),
+    }
+}
+
+async fn start(context: &Context, compose: &Value) -> Result<(), ComposeError> {
+    let stack = stack(&context.node, &context.environment);
+    let text = serde_json::to_vec(compose).unwrap_or_default();
+    if let Err(problem) = write(&stack.file, &text) {
+        return Err(ComposeError::Failed { verb: "up".to_owned(), why: problem.message });
+    }
+    let up = &context.request.up;
+    let options = UpOptions { build: up.build, recreate: up.recreate, wait: up.wait };
+    let operation = context.operation.clone();
+    stack.up(options, move |line| operation.tell(Event::Output { line })).await
+}
+
+/// Containers of other generations of this environment are leftovers.
+async fn remove_leftovers(context: &Context) -> Result<(), Problem> {
+    let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
+    let found = context.node.engine.containers(&labelled).await.or_problem()?;
+    for container in found.iter().filter(|c| c.generation != context.environment.generation) {
+        context.node.engine.remove(&container.id).await.or_problem()?;
+    }
+    Ok(())
+}
+
+/// Removes what this operation started, unless the environment ran before: then its containers
+/// stay, and the reconciler sees to them.
+pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem> {
+    if context.request.before.ran {
+        return Ok(());
+    }
+    remove_containers(&context.node, &context.environment, super::containers::Manner::AtOnce).await?;
+    if context.kind == Kind::CreateUp {
+        super::remove::volumes(context).await?;
+    }
+    world::look_at(&context.node, &context.environment.id).await;
+    Ok(())
+}
+
+/// Records what is wanted of the environment.
+pub(super) async fn want(context: &mut Context, desired: Desired) -> Result<(), Problem> {
+    context.environment.desired = desired;
+    if context.node.store.environment(&context.environment.id).await.or_problem()?.is_none() {
+        return Ok(());
+    }
+    create::keep_record(context).await
+}
+
+/// Whether the images that containers were made from are still what their names mean.
+pub(super) async fn images_unchanged(node: &Node, containers: &[Container]) -> bool {
+    let mut known: BTreeMap<&str, Option<String>> = BTreeMap::new();
+    for container in containers {
+        if !known.contains_key(container.image.as_str()) {
+            let id = node.engine.image_id(&container.image).await.ok().flatten();
+            known.insert(&container.image, id);
+        }
+        let now = known.get(container.image.as_str()).and_then(Option::as_deref);
+        if now.is_some_and(|id| id != container.image_id) {
+            return false;
+        }
+    }
+    true
+}

@@ -1,0 +1,193 @@
+//! Running a saga: forward step by step, backward on failure, and settling what a crash left.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use dwell_api::event::Outcome;
+use dwell_api::{Code, Event, Problem, StepState};
+use dwell_core::environment::Environment;
+use dwell_core::operation::{Journal, Kind, Next, Phase, Step};
+
+use super::{Operation, Request, fault};
+use crate::environment::{Reading, act, undo};
+use crate::node::Node;
+use crate::problem::OrProblem;
+
+/// What the steps of one operation share.
+pub(crate) struct Context {
+    pub(crate) node: Arc<Node>,
+    pub(crate) operation: Arc<Operation>,
+    pub(crate) kind: Kind,
+    pub(crate) request: Request,
+    /// The record as the steps have made it so far.
+    pub(crate) environment: Environment,
+    /// The caller's variables, for interpolation and hooks; never stored.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// The compose project as it was read.
+    pub(crate) reading: Option<Reading>,
+    /// The step that was begun last.
+    reached: u32,
+}
+
+impl Context {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        operation: Arc<Operation>,
+        kind: Kind,
+        request: Request,
+        variables: BTreeMap<String, String>,
+    ) -> Self {
+        let environment = request.environment.clone();
+        Self { node, operation, kind, request, environment, variables, reading: None, reached: 0 }
+    }
+}
+
+/// Records the operation and runs it to its end; ends the operation's event stream.
+pub(crate) async fn run(mut context: Context, key: &str) -> Result<(), Problem> {
+    let (node, operation) = (context.node.clone(), context.operation.clone());
+    let environment = context.environment.id.clone();
+    let request = serde_json::to_value(&context.request)
+        .map_err(|e| Problem::new(Code::Internal, format!("the request cannot be recorded: {e}")))?;
+    let journal = Journal {
+        id: operation.id.clone(),
+        kind: context.kind,
+        environment: environment.clone(),
+        key: key.to_owned(),
+        request,
+        step: 0,
+        phase: Phase::Forward,
+        result: None,
+        created: node.now(),
+    };
+    node.store.add_operation(&journal).await.or_problem()?;
+    node.operations.set_active(environment.as_str(), Some(context.kind));
+    let result = forward(&mut context, 0).await;
+    let result = match result {
+        Err(problem) if !context.kind.finishes() => {
+            let reached = context.reached;
+            backward(&mut context, reached).await;
+            Err(problem)
+        }
+        other => other,
+    };
+    settle(&context, result).await;
+    node.operations.set_active(environment.as_str(), None);
+    Ok(())
+}
+
+async fn settle(context: &Context, result: Result<Outcome, Problem>) {
+    let (phase, value) = match &result {
+        Ok(outcome) => (Phase::Done, serde_json::to_value(outcome)),
+        Err(problem) => (Phase::Failed, serde_json::to_value(problem)),
+    };
+    let value = value.unwrap_or(serde_json::Value::Null);
+    if let Err(error) = context.node.store.end_operation(&context.operation.id, phase, &value).await
+    {
+        tracing::error!(%error, operation = %context.operation.id, "its end was not recorded");
+    }
+    context.node.publish(&context.environment.id).await;
+    context.operation.end(result);
+}
+
+async fn forward(context: &mut Context, from: u32) -> Result<Outcome, Problem> {
+    for (number, step) in (0..).zip(context.kind.steps()).skip(usize::try_from(from).unwrap_or(0)) {
+        let step = *step;
+        if context.operation.is_cancelled() && !context.kind.finishes() {
+            return Err(cancelled(context));
+        }
+        context.reached = number;
+        let id = context.operation.id.clone();
+        if number > from {
+            context.node.store.advance_operation(&id, number, Phase::Forward).await.or_problem()?;
+        }
+        tell(context, step, StepState::Started);
+        fault::point(step, "before")?;
+        for _ in 0..fault::times("act") {
+            act_or_cancel(context, step).await?;
+        }
+        fault::point(step, "after")?;
+        tell(context, step, StepState::Done);
+    }
+    context.node.outcome(context).await
+}
+
+/// A step ends early when it is cancelled, unless the operation must finish. The tools that it
+/// runs end with it.
+async fn act_or_cancel(context: &mut Context, step: Step) -> Result<(), Problem> {
+    if context.kind.finishes() {
+        return act(context, step).await;
+    }
+    let operation = context.operation.clone();
+    let problem = cancelled(context);
+    tokio::select! {
+        result = act(context, step) => result,
+        () = operation.cancelled() => Err(problem),
+    }
+}
+
+fn cancelled(context: &Context) -> Problem {
+    let label = context.environment.label();
+    Problem::new(Code::Cancelled, format!("the operation on `{label}` was cancelled and undone"))
+}
+
+async fn backward(context: &mut Context, from: u32) {
+    let id = context.operation.id.clone();
+    let steps: Vec<(u32, Step)> = (0..).zip(context.kind.steps().iter().copied()).collect();
+    for (number, step) in steps.into_iter().rev().filter(|(number, _)| *number <= from) {
+        if let Err(error) = context.node.store.advance_operation(&id, number, Phase::Backward).await
+        {
+            tracing::error!(%error, operation = %id, "the journal was not written while undoing");
+        }
+        if step != Step::Model {
+            tell(context, step, StepState::Undoing);
+        }
+        for _ in 0..fault::times("undo") {
+            if let Err(problem) = undo(context, step).await {
+                tracing::warn!(%problem, step = step.title(), "a step could not be undone");
+                context.operation.note(format!("{} could not be undone: {problem}", step.title()));
+            }
+        }
+    }
+}
+
+fn tell(context: &Context, step: Step, state: StepState) {
+    if step.shown() {
+        context.operation.tell(Event::Step { step: step.title().to_owned(), state });
+    }
+}
+
+/// Settles every operation that an earlier life of the daemon left unfinished.
+pub(crate) async fn recover(node: &Arc<Node>) -> Result<(), Problem> {
+    for journal in node.store.unfinished_operations().await.or_problem()? {
+        let request: Request = match serde_json::from_value(journal.request.clone()) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::error!(%error, operation = %journal.id, "its request is not understood");
+                let value = serde_json::Value::Null;
+                node.store.end_operation(&journal.id, Phase::Failed, &value).await.or_problem()?;
+                continue;
+            }
+        };
+        tracing::info!(operation = %journal.id, kind = ?journal.kind, step = journal.step, "settling");
+        let (operation, _) = node.operations.join_or_begin(&journal.key, journal.id.clone());
+        let mut context =
+            Context::new(node.clone(), operation, journal.kind, request, BTreeMap::new());
+        if let Ok(Some(record)) = node.store.environment(&journal.environment).await {
+            context.environment = record;
+        }
+        node.operations.set_active(journal.environment.as_str(), Some(journal.kind));
+        let interrupted = Problem::new(Code::Interrupted, "the daemon ended during the operation")
+            .hint("what it had done was undone; run the command again");
+        let result = match journal.after_crash() {
+            Next::Act(step) => forward(&mut context, step).await,
+            Next::Undo(step) => {
+                backward(&mut context, step).await;
+                Err(interrupted)
+            }
+            Next::Nothing => continue,
+        };
+        settle(&context, result).await;
+        node.operations.set_active(journal.environment.as_str(), None);
+    }
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! The reconciler: from what is wanted and what was seen to what is to be done. It acts on the
+//! difference, when something changed and now and then, and never on what it does not know.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dwell_api::environment::{Destroy, Status};
+use dwell_core::EnvironmentId;
+use dwell_core::environment::{Desired, Environment};
+use dwell_core::operation::Journal;
+use dwell_drivers::compose::UpOptions;
+
+use crate::environment::{begin_destroy, end_idle, start_again, stack};
+use crate::node::{Node, random};
+use crate::world::{self, EngineState};
+
+const PASS: Duration = Duration::from_secs(30);
+const PAUSE_MAX: Duration = Duration::from_secs(600);
+/// Ended operations are kept this long for repeated calls: 24 h, in microseconds.
+const REPLAY: i64 = 24 * 3600 * 1_000_000;
+
+/// When an environment that does not come up is tried again.
+#[derive(Default)]
+struct Tries {
+    next: HashMap<EnvironmentId, (Instant, Duration)>,
+}
+
+impl Tries {
+    fn due(&self, id: &EnvironmentId) -> bool {
+        self.next.get(id).is_none_or(|(at, _)| *at <= Instant::now())
+    }
+
+    fn failed(&mut self, id: &EnvironmentId) {
+        let pause = self.next.get(id).map_or(PASS, |(_, pause)| (*pause * 2).min(PAUSE_MAX));
+        self.next.insert(id.clone(), (Instant::now() + pause, pause));
+    }
+}
+
+/// Reconciles for ever.
+pub(crate) async fn run(node: Arc<Node>) {
+    let mut tries = Tries::default();
+    let mut wait = PASS;
+    loop {
+        tokio::select! {
+            () = node.reconcile.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = PASS;
+        if node.world.engine() != EngineState::Up {
+            continue;
+        }
+        environments(&node, &mut tries).await;
+        match end_idle(&node).await {
+            Ok(Some(seconds)) => wait = wait.min(Duration::from_secs(seconds)),
+            Ok(None) => {}
+            Err(problem) => tracing::warn!(%problem, "idle shared services were not ended"),
+        }
+        if let Err(error) = node.store.prune_operations(node.now() - REPLAY).await {
+            tracing::warn!(%error, "old operations were not forgotten");
+        }
+    }
+}
+
+async fn environments(node: &Arc<Node>, tries: &mut Tries) {
+    let all = match node.store.environments().await {
+        Ok(all) => all,
+        Err(error) => {
+            tracing::warn!(%error, "nothing is reconciled: the state cannot be read");
+            return;
+        }
+    };
+    let mut shared_checked = false;
+    for environment in all {
+        if node.operations.active(environment.id.as_str()).is_some() || !tries.due(&environment.id) {
+            continue;
+        }
+        let done = match environment.desired {
+            Desired::Running if is_down(node, &environment).await => {
+                if !shared_checked {
+                    shared_checked = true;
+                    if let Err(problem) = start_again(node).await {
+                        tracing::warn!(%problem, "shared services were not started again");
+                    }
+                }
+                bring_back(node, &environment).await
+            }
+            Desired::Destroyed => finish_destroying(node, &environment).await,
+            Desired::Running | Desired::Stopped => continue,
+        };
+        match done {
+            Ok(()) => {
+                tries.next.remove(&environment.id);
+            }
+            Err(problem) => {
+                tracing::warn!(%problem, environment = %environment.label(), "not reconciled");
+                tries.failed(&environment.id);
+            }
+        }
+    }
+}
+
+/// Whether an environment that should run has nothing running, or lacks a container.
+async fn is_down(node: &Node, environment: &Environment) -> bool {
+    let Some(facts) = node.facts.get(&environment.id) else { return false };
+    let containers = node.world.containers(&environment.id);
+    let seen = node.see(environment).await;
+    let lacks = facts.services.values().any(|service| {
+        let own = containers.iter().filter(|c| c.service.as_ref() == Some(&service.name)).count();
+        own < usize::try_from(service.replicas).unwrap_or(usize::MAX)
+    });
+    seen.status == Status::Stopped || lacks
+}
+
+/// Starts an environment's containers as they were, without reading its project anew.
+async fn bring_back(node: &Arc<Node>, environment: &Environment) -> Result<(), dwell_api::Problem> {
+    let lock = node.operations.environment_lock(&environment.project, &environment.name);
+    let Ok(_held) = lock.try_lock() else { return Ok(()) };
+    let stack = stack(node, environment);
+    if !stack.file.is_file() {
+        return Ok(());
+    }
+    tracing::info!(environment = %environment.label(), "bringing it back up");
+    let result = stack.up(UpOptions::default(), |_| {}).await;
+    world::look_at(node, &environment.id).await;
+    crate::problem::OrProblem::or_problem(result)
+}
+
+/// A destruction that failed half-way is tried again until nothing is left.
+async fn finish_destroying(
+    node: &Arc<Node>,
+    environment: &Environment,
+) -> Result<(), dwell_api::Problem> {
+    let id = dwell_core::OperationId::from_random(random()?);
+    let key = format!("reconcile-{id}");
+    let (operation, _) = node.operations.join_or_begin(&key, id);
+    let destroy = Destroy { keep_workspace: keeps_tree(node, environment).await, force: true };
+    let name = environment.id.as_str();
+    begin_destroy(node.clone(), operation.clone(), &key, name, None, destroy).await?;
+    operation.outcome().await.map(drop)
+}
+
+/// Whether the destruction that was asked for was to keep the tree.
+async fn keeps_tree(node: &Node, environment: &Environment) -> bool {
+    let last: Option<Journal> =
+        node.store.last_operation(&environment.id).await.ok().flatten();
+    last.and_then(|journal| {
+        serde_json::from_value::<crate::operation::Request>(journal.request).ok()
+    })
+    .is_none_or(|request| request.destroy.keep_workspace)
+}

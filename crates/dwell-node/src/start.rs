@@ -1,0 +1,166 @@
+//! Starting and ending the daemon: one a state directory, its socket private to the user.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dwell_api::paths::Paths;
+use dwell_api::{Code, Problem};
+use dwell_core::NodeId;
+use dwell_core::config::NodeConfig;
+use dwell_drivers::docker::Engine;
+use dwell_net::names::NameTable;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::facts::{FactsCache, make_directory, write};
+use crate::listeners::{self, Listeners};
+use crate::node::{Node, now, random};
+use crate::operation::{Operations, recover};
+use crate::problem::{OrProblem, file};
+use crate::relay::RelayImage;
+use crate::session::SessionNotes;
+use crate::world::{self, World};
+use crate::{api, rebuild, reconcile};
+
+/// How long requests that are being answered may take to end after the daemon was told to.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+/// Runs the daemon to its end.
+pub(crate) fn run(paths: Paths) -> Result<(), Problem> {
+    for directory in [&paths.state, &paths.data, &paths.runtime] {
+        make_directory(directory)?;
+    }
+    let _lock = lock(&paths)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Problem::new(Code::Internal, format!("no runtime: {e}")))?;
+    let result = runtime.block_on(serve(paths));
+    runtime.shutdown_timeout(FAREWELL);
+    result
+}
+
+/// The lock that makes this the only daemon of its state directory; held until the file closes.
+fn lock(paths: &Paths) -> Result<File, Problem> {
+    let path = paths.state.join("node.lock");
+    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let held = open.map_err(|error| file("opening", &path, &error))?;
+    match rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(held),
+        Err(_) => {
+            let place = paths.state.display();
+            Err(Problem::new(Code::Exists, format!("a daemon runs already for {place}"))
+                .hint("`dwell node status` tells about it"))
+        }
+    }
+}
+
+fn node_id(paths: &Paths) -> Result<NodeId, Problem> {
+    let path = paths.state.join("node-id");
+    if let Ok(text) = std::fs::read_to_string(&path)
+        && let Ok(id) = text.trim().parse()
+    {
+        return Ok(id);
+    }
+    let id = NodeId::from_random(random()?);
+    write(&path, id.as_str().as_bytes())?;
+    Ok(id)
+}
+
+fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
+    let path = paths.config_file();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(file("reading", &path, &error)),
+    };
+    NodeConfig::from_toml(&text)
+        .map_err(|error| Problem::new(Code::InvalidConfig, format!("{}: {error}", path.display())))
+}
+
+async fn serve(paths: Paths) -> Result<(), Problem> {
+    let config = config(&paths)?;
+    let id = node_id(&paths)?;
+    let (store, fresh, incidents) = rebuild::open(&paths.database()).await.or_problem()?;
+    let engine = Engine::locate().await.or_problem()?;
+    let binary = std::env::current_exe()
+        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let include = paths.config.join("tmux.conf");
+    let node = Arc::new(Node {
+        id,
+        listeners: Listeners::new(&config),
+        sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
+        config,
+        store,
+        engine,
+        world: World::default(),
+        names: Arc::new(NameTable::new()),
+        operations: Operations::default(),
+        facts: FactsCache::default(),
+        relay: RelayImage::default(),
+        allocation: tokio::sync::Mutex::default(),
+        sharing: tokio::sync::Mutex::default(),
+        reconcile: Notify::new(),
+        stop: Notify::new(),
+        started: now(),
+        incidents,
+        paths,
+    });
+    if fresh {
+        rebuild::rebuild(&node).await;
+    }
+    for environment in node.store.environments().await.or_problem()? {
+        node.facts.load(&environment.id, &node.directory(&environment.id));
+    }
+    let socket = listen(&node.paths.socket())?;
+    tokio::spawn(listeners::run(node.clone()));
+    tokio::spawn(settle_then_watch(node.clone()));
+    tracing::info!(node = %node.id, version = env!("CARGO_PKG_VERSION"), "ready");
+    let ended = api::serve(node.clone(), socket, told_to_stop(node.clone())).await;
+    let _ = std::fs::remove_file(node.paths.socket());
+    node.store.close().await;
+    tracing::info!("ended");
+    ended
+}
+
+/// What an earlier life left unfinished is settled before anything else acts.
+async fn settle_then_watch(node: Arc<Node>) {
+    let watching = tokio::spawn(world::watch(node.clone()));
+    if let Err(problem) = recover(&node).await {
+        tracing::error!(%problem, "unfinished operations were not settled");
+    }
+    node.operations.settled();
+    reconcile::run(node).await;
+    watching.abort();
+}
+
+async fn told_to_stop(node: Arc<Node>) {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+        () = node.stop.notified() => {}
+    }
+}
+
+/// Listens on the socket, for this user only. The lock says that no other daemon has it.
+fn listen(path: &Path) -> Result<UnixListener, Problem> {
+    let failed = |error: std::io::Error| file("listening on", path, &error);
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}

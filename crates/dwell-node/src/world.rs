@@ -1,0 +1,227 @@
+//! What the engine was seen to run: a snapshot kept up to date by the engine's events, with a
+//! full look now and then. When the engine goes away the snapshot stays as last seen and says so.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use dwell_core::EnvironmentId;
+use dwell_core::observed::{Container, label};
+use futures_util::StreamExt;
+use tokio::sync::watch;
+
+use crate::node::Node;
+
+/// How often everything is looked at although no event asked for it.
+const PASS: Duration = Duration::from_secs(30);
+
+/// Whether the engine answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EngineState {
+    /// It was not asked yet.
+    Unknown,
+    /// It answers.
+    Up,
+    /// It does not, and this is why.
+    Down(String),
+}
+
+struct Seen {
+    engine: EngineState,
+    containers: HashMap<String, Container>,
+}
+
+/// The snapshot.
+pub(crate) struct World {
+    seen: RwLock<Seen>,
+    changed: watch::Sender<u64>,
+    /// Environments whose engine-side state is being taken over by an operation are published
+    /// by it; everybody else by the watcher.
+    dirty: Mutex<HashSet<String>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            seen: RwLock::new(Seen { engine: EngineState::Unknown, containers: HashMap::new() }),
+            changed: watch::Sender::new(0),
+            dirty: Mutex::default(),
+        }
+    }
+}
+
+impl World {
+    fn read<T>(&self, with: impl FnOnce(&Seen) -> T) -> T {
+        with(&self.seen.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, with: impl FnOnce(&mut Seen) -> T) -> T {
+        let result = with(&mut self.seen.write().unwrap_or_else(PoisonError::into_inner));
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+        result
+    }
+
+    /// Whether the engine answers.
+    pub(crate) fn engine(&self) -> EngineState {
+        self.read(|seen| seen.engine.clone())
+    }
+
+    /// The containers of an environment, as last seen.
+    pub(crate) fn containers(&self, id: &EnvironmentId) -> Vec<Container> {
+        self.read(|seen| {
+            let of = seen.containers.values().filter(|c| c.environment.as_ref() == Some(id));
+            of.filter(|c| !c.one_off).cloned().collect()
+        })
+    }
+
+    /// The containers of all environments, by environment.
+    pub(crate) fn by_environment(&self) -> HashMap<EnvironmentId, Vec<Container>> {
+        self.read(|seen| {
+            let mut all: HashMap<EnvironmentId, Vec<Container>> = HashMap::new();
+            for container in seen.containers.values().filter(|c| !c.one_off) {
+                if let Some(id) = &container.environment {
+                    all.entry(id.clone()).or_default().push(container.clone());
+                }
+            }
+            all
+        })
+    }
+
+    /// Told whenever something changed.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Puts what was just seen of some containers in place: those asked for and not found are
+    /// gone. Gives the environments that it concerns.
+    fn take_over(&self, asked: &[String], found: Vec<Container>) -> HashSet<EnvironmentId> {
+        self.write(|seen| {
+            let mut concerned = HashSet::new();
+            for id in asked {
+                concerned.extend(seen.containers.remove(id).and_then(|c| c.environment));
+            }
+            for container in found {
+                concerned.extend(container.environment.clone());
+                seen.containers.insert(container.id.clone(), container);
+            }
+            concerned
+        })
+    }
+
+    fn replace(&self, found: Vec<Container>) {
+        self.write(|seen| {
+            seen.engine = EngineState::Up;
+            seen.containers = found.into_iter().map(|c| (c.id.clone(), c)).collect();
+        });
+    }
+
+    fn engine_down(&self, why: String) {
+        self.write(|seen| seen.engine = EngineState::Down(why));
+    }
+}
+
+/// Looks at one environment's containers now, so that what an operation did is seen before it
+/// is reported.
+pub(crate) async fn look_at(node: &Node, id: &EnvironmentId) {
+    let labelled = format!("{}={id}", label::ENVIRONMENT);
+    if let Ok(found) = node.engine.containers(&labelled).await {
+        let before: Vec<String> = node.world.containers(id).into_iter().map(|c| c.id).collect();
+        node.world.take_over(&before, found);
+    }
+    node.publish(id).await;
+}
+
+/// Watches the engine for ever.
+pub(crate) async fn watch(node: Arc<Node>) {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match session(&node, &mut pause).await {
+            Ok(()) => tracing::info!("the engine ended its event stream"),
+            Err(error) => {
+                node.world.engine_down(error.to_string());
+                tracing::warn!(%error, "the engine cannot be watched");
+            }
+        }
+        node.publish_all().await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+/// One connection to the engine's events: a full look, then what changes, and a full look every
+/// [`PASS`].
+async fn session(
+    node: &Arc<Node>,
+    pause: &mut Duration,
+) -> Result<(), dwell_drivers::docker::EngineError> {
+    let labelled = format!("{}={}", label::NODE, node.id);
+    // From a second before the look, so that nothing falls between the two.
+    let since = node.now() / 1_000_000 - 1;
+    let mut changes = std::pin::pin!(node.engine.changes(&labelled, since));
+    let came_back = node.world.engine() != EngineState::Up;
+    node.world.replace(node.engine.containers(&labelled).await?);
+    *pause = Duration::from_millis(100);
+    node.publish_all().await;
+    if came_back {
+        node.reconcile.notify_one();
+    }
+    let mut pass = tokio::time::interval(PASS);
+    pass.tick().await;
+    loop {
+        tokio::select! {
+            change = changes.next() => match change {
+                Some(change) => note(node, change?.container),
+                None => return Ok(()),
+            },
+            () = tokio::time::sleep(Duration::from_millis(3)), if node.world.is_dirty() => {
+                refresh(node).await?;
+            }
+            _ = pass.tick() => {
+                node.world.replace(node.engine.containers(&labelled).await?);
+                node.publish_all().await;
+                node.reconcile.notify_one();
+            }
+        }
+    }
+}
+
+fn note(node: &Node, container: String) {
+    node.world.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(container);
+}
+
+impl World {
+    fn is_dirty(&self) -> bool {
+        !self.dirty.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn take_dirty(&self) -> Vec<String> {
+        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    }
+}
+
+/// Looks at the containers that something happened to, and publishes what that means.
+async fn refresh(node: &Arc<Node>) -> Result<(), dwell_drivers::docker::EngineError> {
+    let asked = node.world.take_dirty();
+    let found = node.engine.containers_by_id(&asked).await?;
+    for id in node.world.take_over(&asked, found) {
+        node.publish(&id).await;
+    }
+    Ok(())
+}
+
+/// Running addresses by service, for the names.
+pub(crate) fn addresses(
+    containers: &[Container],
+) -> BTreeMap<dwell_core::ServiceName, Vec<std::net::Ipv4Addr>> {
+    let mut found: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for container in containers.iter().filter(|c| c.runs()) {
+        if let Some(service) = &container.service {
+            let own = container.addresses.iter().filter(|(network, _)| {
+                // A relay's way to the far end is nobody else's address.
+                container.environment.as_ref().is_none_or(|id| network.contains(id.as_str()))
+            });
+            found.entry(service.clone()).or_default().extend(own.map(|(_, address)| *address));
+        }
+    }
+    found
+}
