@@ -105,7 +105,13 @@ fn own(facts: &SessionFacts) -> Vec<(String, String)> {
         move |(name, value): (&str, Option<String>)| Some((format!("{system}_{name}"), value?))
     };
     let dwell = shared.clone().into_iter().chain(ours).filter_map(named("DWELL"));
-    dwell.chain(shared.into_iter().filter_map(named("CILO"))).collect()
+    // Cilo's suffix starts with a dot.
+    let cilo = shared.map(|(name, value)| match name {
+        "DNS_SUFFIX" => (name, value.map(|suffix| format!(".{suffix}"))),
+        _ => (name, value),
+    });
+    let all = dwell.chain(cilo.into_iter().filter_map(named("CILO")));
+    all.filter(|(_, value)| !value.is_empty()).collect()
 }
 
 fn of_service(prefix: &str, service: &ServiceFacts) -> Vec<(String, String)> {
@@ -166,7 +172,7 @@ mod tests {
             ("CILO_PROJECT", "shop"),
             ("CILO_WORKSPACE", "/data/shop/blue"),
             ("CILO_BASE_URL", "http://shop.blue.test"),
-            ("CILO_DNS_SUFFIX", "test"),
+            ("CILO_DNS_SUFFIX", ".test"),
         ] {
             assert_eq!(get(&set, name), Some(value), "{name}");
         }

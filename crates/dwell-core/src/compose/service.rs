@@ -30,7 +30,7 @@ pub struct Service {
     /// The container ports that the project names, published ones first.
     pub ports: Vec<Port>,
     /// The port that speaks HTTP, if one is named or likely: the label `dwell.port`, else the
-    /// first TCP port.
+    /// first TCP port that is not known for another protocol.
     pub http_port: Option<u16>,
     /// Whether the environment's apex name is its name.
     pub ingress: bool,
@@ -138,13 +138,22 @@ fn has_healthcheck(service: &Object) -> bool {
     !disabled && !none
 }
 
+/// Ports whose registered or customary use is not HTTP: mail, SSH, DNS, databases, queues.
+const OTHER_PROTOCOLS: &[u16] = &[
+    21, 22, 23, 25, 53, 110, 143, 389, 465, 587, 636, 993, 995, 1025, 1433, 1521, 1883, 2049, 2181,
+    3306, 4222, 5432, 5672, 6379, 6380, 8883, 9042, 9092, 9094, 11211, 26257, 27017, 33060, 50051,
+];
+
 fn http_port(
     name: &ServiceName,
     service: &Object,
     ports: &[Port],
 ) -> Result<Option<u16>, IsolationError> {
     let Some(value) = label(service, "port") else {
-        return Ok(ports.iter().find(|p| p.protocol == Protocol::Tcp).map(|port| port.number));
+        let likely = |port: &&Port| {
+            port.protocol == Protocol::Tcp && !OTHER_PROTOCOLS.contains(&port.number)
+        };
+        return Ok(ports.iter().find(likely).map(|port| port.number));
     };
     match value.trim().parse::<u16>() {
         Ok(port) if port > 0 => Ok(Some(port)),

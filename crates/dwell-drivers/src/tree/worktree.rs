@@ -62,7 +62,8 @@ pub(crate) async fn create(
         kind: TreeKind::Worktree,
         source: repository.root.clone(),
         root: order.tree.to_owned(),
-        project_dir: order.tree.join(&repository.prefix),
+        // Without a prefix, `join` would leave a slash at the end.
+        project_dir: order.tree.join(&repository.prefix).components().collect(),
         branch: Some(name),
         base_commit,
         notes: notes.into_vec(),

@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 
 use dwell_api::{Code, Event, Problem};
-use dwell_core::address::Need;
-use dwell_core::compose::{Service, SharedDefinition, Sharing, shared_definition, shared_host, shared_project_name};
+use dwell_core::compose::{
+    Port, SHARED_NEED, Service, SharedDefinition, Sharing, shared_definition, shared_project_name,
+};
 use dwell_core::environment::Options;
 use dwell_core::observed::{Condition, condition, label};
 use dwell_core::{ServiceName, SharedId};
@@ -45,19 +46,20 @@ pub(super) async fn start(context: &mut Context) -> Result<(), Problem> {
     for name in &wanted {
         instances.insert(name.clone(), instance(&node, context, name).await?);
     }
-    let networks: BTreeMap<ServiceName, String> =
-        instances.iter().map(|(name, record)| (name.clone(), network_of(&record.id))).collect();
+    let peers: BTreeMap<ServiceName, SharedId> =
+        instances.iter().map(|(name, record)| (name.clone(), record.id.clone())).collect();
     let mut waiting: Vec<ServiceName> = wanted;
-    let mut started: BTreeMap<ServiceName, Vec<dwell_core::compose::Port>> = BTreeMap::new();
+    let mut started: BTreeMap<ServiceName, Instance> = BTreeMap::new();
     while !waiting.is_empty() {
         let mut left = Vec::new();
         let before = waiting.len();
         for name in waiting {
             let Some(record) = instances.get(&name) else { continue };
-            let definition = definition(&node, context, &name, record, &networks).await?;
+            let definition = definition(&node, context, &name, record, &peers).await?;
             if definition.requires.keys().all(|needed| started.contains_key(needed)) {
+                let (network, host) = (definition.network.clone(), definition.host.clone());
                 let ports = bring_up(&node, context, record.clone(), definition).await?;
-                started.insert(name, ports);
+                started.insert(name, Instance { network, host, ports });
             } else {
                 left.push(name);
             }
@@ -70,35 +72,35 @@ pub(super) async fn start(context: &mut Context) -> Result<(), Problem> {
     }
     let kept: Vec<SharedId> = instances.values().map(|record| record.id.clone()).collect();
     node.store.release_shared(&context.environment.id, &kept, node.now()).await.or_problem()?;
-    plan_relays(&node, context, &instances, &started).await
+    plan_relays(&node, context, &started).await
+}
+
+/// Where relays find a shared instance.
+struct Instance {
+    network: String,
+    host: String,
+    ports: Vec<Port>,
 }
 
 async fn plan_relays(
     node: &Node,
     context: &mut Context,
-    instances: &BTreeMap<ServiceName, SharedRecord>,
-    ports: &BTreeMap<ServiceName, Vec<dwell_core::compose::Port>>,
+    instances: &BTreeMap<ServiceName, Instance>,
 ) -> Result<(), Problem> {
     let Some(reading) = &mut context.reading else { return Ok(()) };
     if instances.is_empty() {
         return Ok(());
     }
     let image = node.relay.tag(node).await?;
-    for (name, record) in instances {
+    for (name, instance) in instances {
         let Some(service) = reading.services.get(name) else { continue };
         let mut facts = service.clone();
-        if let Some(known) = ports.get(name).filter(|known| !known.is_empty()) {
-            facts.ports.clone_from(known);
-        }
-        let spec = relay::spec(&image, &facts, &shared_host(&record.id), vec![network_of(&record.id)])?;
+        facts.ports.clone_from(&instance.ports);
+        let networks = vec![instance.network.clone()];
+        let spec = relay::spec(&image, &facts, &instance.host, networks)?;
         reading.relays.insert(name.clone(), spec);
     }
     Ok(())
-}
-
-/// The Docker name of a shared instance's own network.
-fn network_of(id: &SharedId) -> String {
-    format!("dwell-shared-{id}-default")
 }
 
 /// The record of a service's shared instance; a new one where there is none.
@@ -128,21 +130,18 @@ async fn definition(
     context: &Context,
     service: &ServiceName,
     record: &SharedRecord,
-    networks: &BTreeMap<ServiceName, String>,
+    all: &BTreeMap<ServiceName, SharedId>,
 ) -> Result<SharedDefinition, Problem> {
     let Some(reading) = &context.reading else {
         return Err(Problem::new(Code::Internal, "the compose project was not read"));
     };
-    let wanted = [("default".to_owned(), Need::of(16))];
+    let wanted = [("default".to_owned(), SHARED_NEED)];
     let subnets = subnet::subnets(node, record.id.as_str(), &wanted).await?;
     let Some(subnet) = subnets.get("default") else {
         return Err(Problem::new(Code::Internal, "a shared network has no subnet"));
     };
-    let peers: BTreeMap<ServiceName, String> = networks
-        .iter()
-        .filter(|(name, _)| *name != service)
-        .map(|(name, network)| (name.clone(), network.clone()))
-        .collect();
+    let mut peers = all.clone();
+    peers.remove(service);
     shared_definition(&Sharing {
         model: &reading.model,
         service,
@@ -162,7 +161,7 @@ async fn bring_up(
     context: &Context,
     mut record: SharedRecord,
     definition: SharedDefinition,
-) -> Result<Vec<dwell_core::compose::Port>, Problem> {
+) -> Result<Vec<Port>, Problem> {
     let users = node.store.shared_users(&record.id).await.or_problem()?;
     let others = users.iter().filter(|user| **user != context.environment.id).count();
     let drifted = !record.hash.is_empty() && record.hash != definition.hash;
@@ -196,7 +195,7 @@ async fn runs(node: &Node, id: &SharedId) -> Result<bool, Problem> {
 }
 
 /// The ports that the instance's image says.
-async fn exposed(node: &Node, id: &SharedId) -> Result<Vec<dwell_core::compose::Port>, Problem> {
+async fn exposed(node: &Node, id: &SharedId) -> Result<Vec<Port>, Problem> {
     let labelled = format!("{}={id}", label::SHARED);
     let found = node.engine.containers(&labelled).await.or_problem()?;
     let Some(container) = found.first() else { return Ok(Vec::new()) };
@@ -205,8 +204,8 @@ async fn exposed(node: &Node, id: &SharedId) -> Result<Vec<dwell_core::compose::
 }
 
 /// `5432/tcp` as the engine writes it.
-fn port(text: &str) -> Option<dwell_core::compose::Port> {
-    use dwell_core::compose::{Port, Protocol};
+fn port(text: &str) -> Option<Port> {
+    use dwell_core::compose::Protocol;
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = match protocol {
         "tcp" => Protocol::Tcp,
