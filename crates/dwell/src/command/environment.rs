@@ -8,8 +8,8 @@ use dwell_api::event::Outcome;
 use dwell_api::{Client, endpoint};
 use dwell_core::{EnvironmentName, ProjectName};
 
-use super::run::shell_variables;
 use super::operation::{Success, finished, operate};
+use super::run::shell_variables;
 use super::{Context, unless_missing};
 use crate::arguments::environment as arguments;
 use crate::failure::{Ended, Failure};

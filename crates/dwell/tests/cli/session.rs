@@ -28,7 +28,7 @@ fn ending() -> Node {
             }
             ("GET", "/v1/sessions") => Reply::ok(json!([session("npm", "lost", None, &[])])),
             ("GET", path) if path.ends_with("/variables") => {
-                Reply::ok(json!({ "variables": [["DWELL_ENV", "a1"]] }))
+                Reply::ok(json!([["DWELL_ENV", "a1"]]))
             }
             ("POST", _) => Reply::ok(json!({})),
             (_, path) => Reply::problem(404, "not_found", path),

@@ -20,7 +20,7 @@ fn two() -> Node {
             json!({ "source": "web-1", "stderr": true, "line": "oh" }),
         ]),
         "/v1/environments/aaaaaaaaaa/variables" => {
-            Reply::ok(json!({ "variables": [["WEB_HOST", "web.a1.test"], ["X", "it's"]] }))
+            Reply::ok(json!([["WEB_HOST", "web.a1.test"], ["X", "it's"]]))
         }
         "/v1/environments/aaaaaaaaaa/compose" => {
             Reply::ok(json!({ "arguments": ["echo", "-p", "x"], "directory": "/" }))

@@ -74,9 +74,9 @@ impl Resolver {
         if rustix::process::geteuid().is_root() {
             return Ok(());
         }
-        let variables = ["HOME", "DWELL_HOME", "XDG_CONFIG_HOME"].iter().filter_map(|name| {
-            std::env::var(name).ok().map(|value| format!("{name}={value}"))
-        });
+        let variables = ["HOME", "DWELL_HOME", "XDG_CONFIG_HOME"]
+            .iter()
+            .filter_map(|name| std::env::var(name).ok().map(|value| format!("{name}={value}")));
         let mut words = vec!["sudo".to_owned(), "env".to_owned()];
         words.extend(variables);
         words.push(self.binary.display().to_string());
@@ -85,9 +85,9 @@ impl Resolver {
             words.push("--undo".to_owned());
         }
         let message = "only root may change the system's resolver";
-        Err(Problem::new(Code::InvalidArgument, message)
-            .details([command_line(&words)])
-            .hint("run the command above for the resolver; `dwell setup --no-resolver` does the rest"))
+        Err(Problem::new(Code::InvalidArgument, message).details([command_line(&words)]).hint(
+            "run the command above for the resolver; `dwell setup --no-resolver` does the rest",
+        ))
     }
 }
 
