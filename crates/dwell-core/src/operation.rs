@@ -72,8 +72,8 @@ impl Kind {
     pub fn steps(self) -> &'static [Step] {
         use Step::{
             ArchiveHook, Containers, EndSessions, Files, Forget, Model, Record, ReleaseShared,
-            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, RunHook, SetupHook,
-            Shared, Subnets, Tree, WantGone, WantRunning, WantStopped,
+            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, RunHook, SetupHook, Shared,
+            Subnets, Tree, WantGone, WantRunning, WantStopped,
         };
         match self {
             Self::Create => &[Record, Tree, Files, SetupHook],

@@ -240,4 +240,5 @@ impl Operations {
             None => active.remove(environment),
         };
     }
+
 }

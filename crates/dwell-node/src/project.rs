@@ -58,7 +58,8 @@ pub(crate) fn compose(
             given.to_vec()
         }
     };
-    let profiles = if options.profiles.is_empty() { &config.profiles } else { &options.profiles };
+    let profiles =
+        if options.profiles.is_empty() { &config.profiles } else { &options.profiles };
     let mut all = variables.clone();
     all.extend(options.compose_variables.clone());
     Project {
@@ -105,8 +106,11 @@ pub(crate) async fn bring_files(context: &mut Context) -> Result<(), Problem> {
     if config.render.is_empty() {
         return Ok(());
     }
-    let variables =
-        dwell_core::config::variables(&environment.project, &environment.name, &environment.suffix);
+    let variables = dwell_core::config::variables(
+        &environment.project,
+        &environment.name,
+        &environment.suffix,
+    );
     let applied = dwell_drivers::tree::apply_copy_and_render(dwell_drivers::tree::CopyAndRender {
         source: &environment.source,
         project_dir: &tree.project_dir,
@@ -157,11 +161,8 @@ pub(crate) async fn require_trust_in(
     let trusted = node.store.trusted(&source.to_string_lossy()).await.or_problem()?;
     is_trusted(Some(&subject), &trusted).map_err(|untrusted| {
         let place = source.display();
-        Problem::new(
-            Code::Untrusted,
-            format!("the project in {place} wants to run commands that you have not trusted"),
-        )
-        .hint(format!("read them, then `dwell trust {place}`"))
-        .details(untrusted.commands)
+        Problem::new(Code::Untrusted, format!("the project in {place} wants to run commands that you have not trusted"))
+            .hint(format!("read them, then `dwell trust {place}`"))
+            .details(untrusted.commands)
     })
 }

@@ -96,8 +96,7 @@ fn hash(
 }
 
 fn is_yaml(file: &Path) -> bool {
-    file.extension().is_some_and(|e| e == "yml" || e == "yaml")
-        && !file.ends_with(".cilo/config.yml")
+    file.extension().is_some_and(|e| e == "yml" || e == "yaml") && !file.ends_with(".cilo/config.yml")
 }
 
 fn is_env(file: &Path) -> bool {
@@ -111,8 +110,9 @@ fn referenced(text: &str) -> BTreeSet<String> {
     while let Some(at) = rest.find('$') {
         rest = rest.get(at + 1..).unwrap_or_default();
         let from = rest.strip_prefix('{').unwrap_or(rest);
-        let end =
-            from.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(from.len());
+        let end = from
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .unwrap_or(from.len());
         let name = from.get(..end).unwrap_or_default();
         if !name.is_empty() {
             names.insert(name.to_owned());

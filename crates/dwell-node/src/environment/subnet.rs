@@ -15,11 +15,9 @@ use crate::problem::OrProblem;
 /// are large enough.
 pub(super) async fn allot(context: &mut Context) -> Result<(), Problem> {
     let Some(reading) = &context.reading else { return Ok(()) };
-    let relayed =
-        reading.services.values().filter(|s| is_shared(context, s)).map(|s| s.name.clone());
+    let relayed = reading.services.values().filter(|s| is_shared(context, s)).map(|s| s.name.clone());
     let wanted = needs(&reading.model, &relayed.collect()).or_problem()?;
-    let wanted: Vec<(String, Need)> =
-        wanted.into_iter().map(|need| (need.key, need.need)).collect();
+    let wanted: Vec<(String, Need)> = wanted.into_iter().map(|need| (need.key, need.need)).collect();
     let subnets = subnets(&context.node, context.environment.id.as_str(), &wanted).await?;
     if let Some(reading) = &mut context.reading {
         reading.subnets = subnets;
