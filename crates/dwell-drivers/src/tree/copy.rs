@@ -134,7 +134,7 @@ impl Roots {
     fn content(&self, source: &OwnedFd, target: &OwnedFd, like: &Stat) -> Result<(), Errno> {
         let size = u64::try_from(like.st_size).unwrap_or_default();
         if size == 0 {
-            return pump(source, target);
+            return pump(source, target, READ);
         }
         if self.cloning.load(Ordering::Relaxed) {
             match fs::ioctl_ficlone(target, source) {
@@ -146,7 +146,8 @@ impl Roots {
         if holes && size > READ as u64 {
             return sparse(source, target, size);
         }
-        pump(source, target)
+        // One byte more than the file, so that the second read sees its end.
+        pump(source, target, usize::try_from(size + 1).unwrap_or(READ).min(READ))
     }
 
     fn link(&self, path: &Path, like: &Stat) -> Result<Copied, Errno> {
@@ -169,8 +170,8 @@ fn stat(root: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Stat>> {
 }
 
 /// Copies until the source ends.
-fn pump(source: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
-    let mut buffer = vec![0_u8; READ];
+fn pump(source: &OwnedFd, target: &OwnedFd, step: usize) -> Result<(), Errno> {
+    let mut buffer = vec![0_u8; step];
     loop {
         let length = rustix::io::retry_on_intr(|| rustix::io::read(source, &mut buffer))?;
         if length == 0 {
