@@ -119,13 +119,15 @@ impl Roots {
         if self.attributes {
             keep_attributes(source.as_fd(), target.as_fd());
         }
-        let made = fs::fstat(&target)?;
-        keep_owner(target.as_fd(), &before, &made);
-        if (made.st_mode ^ before.st_mode) & 0o7777 != 0 {
-            fs::fchmod(&target, mode)?;
-        }
         fs::futimens(&target, &times_of(&before))?;
-        let copy = stamp(&fs::fstat(&target)?);
+        let mut made = fs::fstat(&target)?;
+        let owned = made.st_uid == before.st_uid && made.st_gid == before.st_gid;
+        if !owned || (made.st_mode ^ before.st_mode) & 0o7777 != 0 {
+            keep_owner(target.as_fd(), &before, &made);
+            fs::fchmod(&target, mode)?;
+            made = fs::fstat(&target)?;
+        }
+        let copy = stamp(&made);
         let after = stamp(&fs::fstat(source)?);
         let before = stamp(&before);
         Ok(Copied::Done { source: before, copy, steady: before == after })
@@ -181,6 +183,10 @@ fn pump(source: &OwnedFd, target: &OwnedFd, step: usize) -> Result<(), Errno> {
         while !rest.is_empty() {
             let written = rustix::io::retry_on_intr(|| rustix::io::write(target, rest))?;
             rest = rest.get(written..).unwrap_or_default();
+        }
+        if length < step && step < READ {
+            // The buffer is larger than the file: a short read was the whole of it.
+            return Ok(());
         }
     }
 }
