@@ -19,15 +19,38 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Variables that a daemon takes over from the shell that happens to start it; the others,
 /// among them keys and tokens, stay out of it.
 const KEPT: &[&str] = &[
-    "HOME", "LANG", "LOGNAME", "NO_PROXY", "PATH", "RUST_BACKTRACE", "RUST_LOG", "SHELL",
-    "SSH_AUTH_SOCK", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "USER", "http_proxy",
-    "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY",
+    "HOME",
+    "LANG",
+    "LOGNAME",
+    "NO_PROXY",
+    "PATH",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+    "SHELL",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "USER",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
 ];
 const KEPT_PREFIXES: &[&str] = &["BUILDKIT_", "DOCKER_", "DWELL_", "LC_", "XDG_"];
 /// Variables of one session or one command line, which say nothing about the daemon.
 const DROPPED: &[&str] = &[
-    "DWELL_AGENT", "DWELL_BASE_URL", "DWELL_BRANCH", "DWELL_ENV", "DWELL_NO_INPUT",
-    "DWELL_OUTPUT", "DWELL_PROJECT", "DWELL_SESSION", "DWELL_TIMEOUT", "DWELL_WORKSPACE",
+    "DWELL_AGENT",
+    "DWELL_BASE_URL",
+    "DWELL_BRANCH",
+    "DWELL_ENV",
+    "DWELL_NO_INPUT",
+    "DWELL_OUTPUT",
+    "DWELL_PROJECT",
+    "DWELL_SESSION",
+    "DWELL_TIMEOUT",
+    "DWELL_WORKSPACE",
 ];
 
 /// Connects to the daemon, starting it when it does not run.
@@ -52,10 +75,7 @@ pub(crate) async fn running(paths: &Paths) -> Result<Option<Client>, Problem> {
 }
 
 fn absent(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
-    )
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
 }
 
 /// Starts the daemon. Of many that try at once, the one that holds the lock starts it and the

@@ -134,7 +134,12 @@ pub(crate) struct Send {
     #[arg(value_name = "ENV")]
     pub(crate) environment: EnvironmentName,
     /// The text, typed as it is; several words are joined with blanks
-    #[arg(value_name = "TEXT", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "TEXT",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub(crate) text: Vec<String>,
     /// The session; may be left out where only one runs
     #[arg(long, value_name = "NAME")]

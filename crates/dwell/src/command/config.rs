@@ -1,9 +1,11 @@
 //! `config` and `init`: the project's own configuration.
 
 use std::fmt::Write as _;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use dwell_api::{Code, Problem};
+use dwell_core::config::{CILO_FILE, PROJECT_FILE, ProjectConfig, schema};
 use serde_json::Value;
 
 use super::Context;
@@ -11,41 +13,73 @@ use crate::arguments::setup::{Config, ConfigAction, Init};
 use crate::failure::Ended;
 use crate::project;
 
-/// The file that holds a project's configuration.
-const FILE: &str = "dwell.toml";
-
 /// Shows the configuration or its schema, or writes a first one.
 pub(crate) fn run(it: Config, context: &Context) -> Ended {
     if let Some(ConfigAction::Init(it)) = it.action {
         return init(&it, context);
     }
     if it.schema {
-        context.output.text(&schema()?)?;
+        let schema = serde_json::to_string_pretty(&schema()).map_err(std::io::Error::from)?;
+        context.output.text(&schema)?;
         return Ok(0);
     }
     let source = project::source(it.from.as_deref())?;
-    let effective = effective(&source)?;
-    context.output.result(&effective, |value, _| {
-        toml::to_string_pretty(value).unwrap_or_else(|_| value.to_string())
-    })?;
+    context.output.result(&effective(&source)?, |config, _| shown(config))?;
     Ok(0)
 }
 
-/// The JSON Schema of the configuration.
-fn schema() -> Result<String, Problem> {
-    Err(Problem::new(Code::Internal, "the configuration's schema is not part of this build"))
+/// The configuration of the project in a directory; the default where it has none.
+fn effective(source: &Path) -> Result<ProjectConfig, Problem> {
+    let dwell = read(&source.join(PROJECT_FILE))?;
+    let cilo = read(&source.join(CILO_FILE))?;
+    ProjectConfig::from_files(dwell.as_deref(), cilo.as_deref()).map_err(|e| {
+        Problem::new(Code::InvalidConfig, format!("{}: {e}", source.display()))
+            .hint("`dwell config --schema` prints what is allowed")
+    })
 }
 
-/// What holds for the project in a directory: its configuration over the defaults.
-fn effective(source: &Path) -> Result<Value, Problem> {
-    let _ = source;
-    Err(Problem::new(Code::Internal, "the project's configuration is not part of this build"))
+fn read(path: &Path) -> Result<Option<String>, Problem> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => {
+            let message = format!("`{}` cannot be read: {e}", path.display());
+            Err(Problem::new(Code::InvalidConfig, message))
+        }
+    }
+}
+
+/// The configuration as TOML, without what is not set; notes are comments.
+fn shown(config: &ProjectConfig) -> String {
+    let mut value = serde_json::to_value(config).unwrap_or_default();
+    let mut text = String::new();
+    for note in &config.notes {
+        text += &format!("# {note}\n");
+    }
+    if let Value::Object(all) = &mut value {
+        all.remove("notes");
+    }
+    prune(&mut value);
+    text + &toml::to_string_pretty(&value).unwrap_or_else(|_| value.to_string())
+}
+
+/// Takes out what is null or empty.
+fn prune(value: &mut Value) {
+    if let Value::Object(all) = value {
+        all.values_mut().for_each(prune);
+        all.retain(|_, value| match value {
+            Value::Null => false,
+            Value::Array(items) => !items.is_empty(),
+            Value::Object(all) => !all.is_empty(),
+            _ => true,
+        });
+    }
 }
 
 /// Writes a first configuration.
 pub(crate) fn init(it: &Init, context: &Context) -> Ended {
     let directory = project::source(None)?;
-    let path = directory.join(FILE);
+    let path = directory.join(PROJECT_FILE);
     if path.exists() && !it.force {
         let message = format!("`{}` exists", path.display());
         return Err(Problem::new(Code::Exists, message).hint("--force replaces it").into());
@@ -53,9 +87,9 @@ pub(crate) fn init(it: &Init, context: &Context) -> Ended {
     std::fs::write(&path, template(it)).map_err(|e| {
         Problem::new(Code::Internal, format!("`{}` could not be written: {e}", path.display()))
     })?;
-    context.output.result(&serde_json::json!({ "file": path }), |_, _| {
-        format!("wrote {}", path.display())
-    })?;
+    context
+        .output
+        .result(&serde_json::json!({ "file": path }), |_, _| format!("wrote {}", path.display()))?;
     Ok(0)
 }
 
@@ -120,7 +154,30 @@ mod tests {
         # Ignored files that every copy gets.
         # copy = [".env*"]
         "#);
-        let parsed: toml::Table = toml::from_str(&template(&it)).unwrap();
-        assert_eq!(parsed.keys().collect::<Vec<_>>(), ["compose_files", "dns_suffix", "project"]);
+        let config = ProjectConfig::from_dwell(&template(&it)).unwrap();
+        assert_eq!(config.project.unwrap().as_str(), "shop");
+        assert_eq!((config.compose_files.len(), config.copy.len()), (2, 0));
+    }
+
+    #[test]
+    fn the_commented_examples_are_valid() {
+        let Command::Init(it) = Arguments::parse_from(["dwell", "init"]).command else {
+            panic!("not init");
+        };
+        let text = template(&it);
+        let uncommented = text.lines().map(|line| match line.strip_prefix("# ") {
+            Some(entry) if entry.contains(" = ") => entry,
+            _ => line,
+        });
+        let text: String = uncommented.map(|line| format!("{line}\n")).collect();
+        let config = ProjectConfig::from_dwell(&text).unwrap();
+        assert_eq!(config.ingress.unwrap().as_str(), "web");
+        assert_eq!(config.copy.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_set_is_not_shown() {
+        let config = ProjectConfig::from_dwell("project = \"shop\"\nshare = [\"db\"]").unwrap();
+        assert_eq!(shown(&config), "origin = \"dwell\"\nproject = \"shop\"\nshare = [\"db\"]\n");
     }
 }

@@ -100,11 +100,7 @@ fn of_this_project(
     )))
 }
 
-fn ask(
-    plan: &[(Environment, Losses)],
-    keep: bool,
-    context: &Context,
-) -> Result<bool, Failure> {
+fn ask(plan: &[(Environment, Losses)], keep: bool, context: &Context) -> Result<bool, Failure> {
     for (environment, losses) in plan {
         context.output.note(&target::label(environment));
         for line in show::losses(losses) {

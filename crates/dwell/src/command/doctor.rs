@@ -21,9 +21,9 @@ pub(crate) async fn run(it: Doctor, context: &Context) -> Ended {
         found.retain(wanted);
     }
     let well = found.iter().all(|finding| finding.ok);
-    context.output.result(&Findings { findings: found }, |f, style| {
-        show::findings(&f.findings, style)
-    })?;
+    context
+        .output
+        .result(&Findings { findings: found }, |f, style| show::findings(&f.findings, style))?;
     Ok(u8::from(!well))
 }
 

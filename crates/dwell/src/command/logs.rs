@@ -1,9 +1,9 @@
 //! `logs`: lines of containers, or the transcript of a session.
 
 use dwell_api::client::Lines;
+use dwell_api::endpoint;
 use dwell_api::environment::{LogLine, LogsQuery};
 use dwell_api::session::TranscriptQuery;
-use dwell_api::endpoint;
 use http_body_util::BodyExt;
 
 use super::Context;
@@ -20,10 +20,8 @@ pub(crate) async fn run(it: Logs, context: &Context) -> Ended {
     let (environment, service) =
         target::resolve_with_service(&mut client, name, service, project).await?;
     if let Some(session) = &it.session {
-        let path = endpoint::fill(
-            endpoint::TRANSCRIPT,
-            &[environment.id.as_str(), session.as_str()],
-        );
+        let path =
+            endpoint::fill(endpoint::TRANSCRIPT, &[environment.id.as_str(), session.as_str()]);
         let query = TranscriptQuery { project: None, follow: it.follow, plain: true };
         let mut body = client.bytes(&endpoint::query(&path, &query)).await?;
         while let Some(frame) = body.frame().await {

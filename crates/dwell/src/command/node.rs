@@ -38,16 +38,23 @@ async fn start(context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let node: Status = client.get(endpoint::NODE).await?;
     warn_of_version(&node, context);
-    context.output.result(&node, |node, _| {
-        format!("dwell {} runs (process {})", node.version, node.pid)
-    })?;
+    context
+        .output
+        .result(&node, |node, _| format!("dwell {} runs (process {})", node.version, node.pid))?;
     Ok(0)
 }
 
 async fn stop(context: &Context) -> Ended {
+    let stopped = stop_and_wait(context).await?;
+    let environments = "stopped; environments and sessions go on";
+    context.output.note(if stopped { environments } else { "the daemon does not run" });
+    Ok(0)
+}
+
+/// Stops the daemon and waits until it is gone; false where none ran.
+pub(super) async fn stop_and_wait(context: &Context) -> Result<bool, Failure> {
     let Some(mut client) = connect::running(&context.paths).await? else {
-        context.output.note("the daemon does not run");
-        return Ok(0);
+        return Ok(false);
     };
     let _: Value = client.post(endpoint::NODE_STOP, &idempotency_key()?, &json!({})).await?;
     drop(client);
@@ -59,8 +66,7 @@ async fn stop(context: &Context) -> Ended {
         }
         tokio::time::sleep(PAUSE).await;
     }
-    context.output.note("stopped; environments and sessions go on");
-    Ok(0)
+    Ok(true)
 }
 
 async fn status(context: &Context) -> Ended {

@@ -8,6 +8,7 @@ use dwell_api::event::Outcome;
 use dwell_api::{Client, ClientError, Code, Event, Problem, endpoint};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Context, idempotency_key};
 use crate::connect;
@@ -21,6 +22,7 @@ const RECONNECTS: u32 = 3;
 struct Following<'a> {
     context: &'a Context,
     progress: Progress,
+    interrupts: Signal,
     operation: Option<String>,
     /// Events seen, so that a second look at the stream does not show them again.
     seen: usize,
@@ -37,11 +39,15 @@ pub(crate) async fn operate<B: Serialize>(
     limit: Option<Duration>,
 ) -> Result<Outcome, Failure> {
     let progress = context.output.progress();
-    let mut following = Following { context, progress, operation: None, seen: 0, cancelled: None };
+    // Before the operation begins, so that no Ctrl-C falls between.
+    let interrupts = signal(SignalKind::interrupt())
+        .map_err(|e| Problem::new(Code::Internal, format!("no signals: {e}")))?;
+    let (operation, cancelled) = (None, None);
+    let mut following = Following { context, progress, interrupts, operation, seen: 0, cancelled };
     let key = idempotency_key()?;
     let outcome = async {
         let mut left = RECONNECTS;
-        let mut stream = client.operate(path, &key, body).await;
+        let mut stream = following.or_leave(client.operate(path, &key, body)).await?;
         loop {
             let lost = match stream {
                 Ok(mut lines) => match following.follow(&mut lines, limit).await {
@@ -56,9 +62,12 @@ pub(crate) async fn operate<B: Serialize>(
             }
             left -= 1;
             *client = connect::connect(&context.paths).await?;
-            stream = match &following.operation {
-                Some(id) => client.lines(&endpoint::fill(endpoint::OPERATION, &[id])).await,
-                None => client.operate(path, &key, body).await,
+            stream = match following.operation.clone() {
+                Some(id) => {
+                    let path = endpoint::fill(endpoint::OPERATION, &[&id]);
+                    following.or_leave(client.lines(&path)).await?
+                }
+                None => following.or_leave(client.operate(path, &key, body)).await?,
             };
         }
     }
@@ -71,6 +80,17 @@ pub(crate) async fn operate<B: Serialize>(
 struct Lost(String);
 
 impl Following<'_> {
+    /// Waits for an answer; a Ctrl-C meanwhile is acted on once the operation is known.
+    async fn or_leave<T>(&mut self, answer: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::pin!(answer);
+        loop {
+            tokio::select! {
+                answer = &mut answer => return Ok(answer),
+                _ = self.interrupts.recv() => self.cancel(Code::Interrupted).await?,
+            }
+        }
+    }
+
     async fn follow(
         &mut self,
         lines: &mut Lines,
@@ -82,7 +102,7 @@ impl Following<'_> {
         loop {
             let event = tokio::select! {
                 event = lines.next::<Event>() => event,
-                _ = tokio::signal::ctrl_c() => {
+                _ = self.interrupts.recv() => {
                     match self.cancel(Code::Interrupted).await {
                         Ok(()) => continue,
                         Err(failure) => return Ok(Err(failure)),
@@ -107,7 +127,14 @@ impl Following<'_> {
                 self.progress.event(&event);
             }
             match event {
-                Event::Accepted { operation } => self.operation = Some(operation),
+                Event::Accepted { operation } => {
+                    self.operation = Some(operation);
+                    if self.cancelled.is_some()
+                        && let Err(failure) = self.send_cancel().await
+                    {
+                        return Ok(Err(failure));
+                    }
+                }
                 Event::Done { result } => return Ok(Ok(result)),
                 Event::Failed { problem } => return Ok(Err(self.failed(problem).into())),
                 _ => {}
@@ -124,13 +151,16 @@ impl Following<'_> {
             return Err(Failure::Exit(Code::Interrupted.exit_code()));
         }
         self.cancelled = Some(why);
-        let Some(operation) = &self.operation else {
-            return Err(Failure::Exit(why.exit_code()));
-        };
         output.warn(match why {
             Code::Timeout => "the time is over: undoing what was done",
             _ => "interrupted: undoing what was done (Ctrl-C again to leave at once)",
         });
+        self.send_cancel().await
+    }
+
+    /// Tells the node, as soon as the operation's id is known.
+    async fn send_cancel(&self) -> Result<(), Failure> {
+        let Some(operation) = &self.operation else { return Ok(()) };
         let path = endpoint::fill(endpoint::OPERATION_CANCEL, &[operation]);
         // The operation's own connection is busy with its events.
         if let Some(mut other) = connect::running(&self.context.paths).await? {

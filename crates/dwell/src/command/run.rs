@@ -16,8 +16,8 @@ use super::environment::{creation, of, place as by_name};
 use super::operation::operate;
 use super::session::{of_environment, place};
 use super::{Context, given_variables, idempotency_key};
-use crate::arguments::session::Run;
 use crate::arguments::EnvironmentAndRest;
+use crate::arguments::session::Run;
 use crate::failure::{Ended, Failure, usage};
 use crate::{target, terminal};
 
@@ -105,10 +105,8 @@ async fn resume(mut it: Run, session: Option<&SessionName>, context: &Context) -
     if !it.words.is_empty() {
         return Err(usage("--resume takes only the environment").into());
     }
-    let name: EnvironmentName = it
-        .command
-        .parse()
-        .map_err(|e| Problem::new(Code::InvalidName, format!("{e}")))?;
+    let name: EnvironmentName =
+        it.command.parse().map_err(|e| Problem::new(Code::InvalidName, format!("{e}")))?;
     let mut client = context.connect().await?;
     let project = it.project.project.as_ref();
     let mut environment = target::resolve(&mut client, Some(&name), project).await?;
@@ -124,11 +122,7 @@ async fn resume(mut it: Run, session: Option<&SessionName>, context: &Context) -
 }
 
 /// The session to start again: the one named, else the last that ended or was lost.
-fn resumable(
-    all: Vec<Session>,
-    name: Option<&SessionName>,
-    of: &str,
-) -> Result<Session, Problem> {
+fn resumable(all: Vec<Session>, name: Option<&SessionName>, of: &str) -> Result<Session, Problem> {
     let fitting = |session: &Session| match name {
         Some(name) => session.name == *name,
         None => session.status != SessionStatus::Running,

@@ -1,7 +1,7 @@
 //! `ls`, `status`, `wait` and `path`.
 
-use dwell_api::environment::{Environment, ListEnvironments, WaitFor, WaitQuery};
 use dwell_api::endpoint;
+use dwell_api::environment::{Environment, ListEnvironments, WaitFor, WaitQuery};
 use serde_json::json;
 
 use super::environment::of;

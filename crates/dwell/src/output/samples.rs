@@ -1,8 +1,6 @@
 //! Objects for the tests of what they look like.
 
-use dwell_api::environment::{
-    Desired, Environment, Service, ServiceRole, Status, TreeKind,
-};
+use dwell_api::environment::{Desired, Environment, Service, ServiceRole, Status, TreeKind};
 use dwell_api::session::{Session, SessionStatus};
 use dwell_core::{EnvironmentId, Generation};
 

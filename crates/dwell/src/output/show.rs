@@ -33,7 +33,11 @@ pub(crate) fn environments(all: &[Environment], now: i64, style: Style) -> Strin
             environment.project.to_string(),
             environment.status.as_str().to_owned(),
             running(&environment.services),
-            if environment.sessions == 0 { String::new() } else { environment.sessions.to_string() },
+            if environment.sessions == 0 {
+                String::new()
+            } else {
+                environment.sessions.to_string()
+            },
             environment.url.clone().unwrap_or_default(),
             environment.branch.clone().unwrap_or_default(),
             age(environment.created, now),

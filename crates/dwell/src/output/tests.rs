@@ -150,12 +150,8 @@ fn the_daemon_shows_its_parts_and_what_to_do() {
     ✗ dns: 127.0.0.1:5354 is taken
       fix: free the port
     "#);
-    let finding = Finding {
-        what: "engine".to_owned(),
-        ok: true,
-        detail: "20.10".to_owned(),
-        fix: None,
-    };
+    let finding =
+        Finding { what: "engine".to_owned(), ok: true, detail: "20.10".to_owned(), fix: None };
     assert_snapshot!(show::findings(&[finding], Style::PLAIN), @"✓ engine: 20.10");
 }
 
@@ -176,7 +172,8 @@ fn trust_names_the_commands() {
 
 #[test]
 fn words_are_quoted_for_a_shell_where_they_need_it() {
-    for (word, want) in [("plain-1", "plain-1"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")]
+    for (word, want) in
+        [("plain-1", "plain-1"), ("", "''"), ("a b", "'a b'"), ("it's", r"'it'\''s'")]
     {
         assert_eq!(show::quote(word), want);
     }

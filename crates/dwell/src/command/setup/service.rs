@@ -63,7 +63,11 @@ impl Service {
             (false, None) => format!("write {file}"),
             (false, Some(_)) => format!("replace {file}"),
         };
-        if undo { commands.chain([edit]).collect() } else { [edit].into_iter().chain(commands).collect() }
+        if undo {
+            commands.chain([edit]).collect()
+        } else {
+            [edit].into_iter().chain(commands).collect()
+        }
     }
 
     /// Writes the unit and starts it, or stops and removes it.
