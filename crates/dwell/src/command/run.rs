@@ -315,7 +315,7 @@ mod tests {
         let shell = [("A", "1"), ("TMUX", "x"), ("B", "2")].map(|(n, v)| (n.into(), v.into()));
         let all = shell_variables(shell.into_iter(), vec![("A".to_owned(), "3".to_owned())]);
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        assert_eq!(all, [pair("B", "2"), pair("A", "3")]);
+        assert_eq!(all.0, [pair("B", "2"), pair("A", "3")]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) fn environment(name: &str, project: &str) -> Environment {
         source: format!("/src/{project}").into(),
         tree: format!("/trees/{project}/{name}").into(),
         directory: format!("/trees/{project}/{name}").into(),
-        tree_kind: TreeKind::Worktree,
+        tree_kind: Some(TreeKind::Worktree),
         branch: Some(format!("dwell/{name}")),
         suffix: "test".to_owned(),
         generation: Generation(2),
