@@ -11,9 +11,8 @@ seconds=${2:-2}
 names=1000
 bench=${DNS_BENCH:-}
 if [ -z "$bench" ]; then
-    cargo build --quiet --release -p dwell-net --example dns_bench
-    directory=$(cargo metadata --format-version 1 --no-deps | sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')
-    bench=$directory/release/examples/dns_bench
+    bench=$(cargo build --quiet --release -p dwell-net --example dns_bench --message-format=json-render-diagnostics |
+        sed -n 's/.*"executable":"\([^"]*dns_bench\)".*/\1/p')
 fi
 for program in dnsmasq dnsperf taskset awk; do
     command -v "$program" >/dev/null || { echo "dns.sh: $program is missing" >&2; exit 1; }

@@ -113,9 +113,7 @@ async fn own_server(server: SocketAddr, name: &str) -> (Finding, BTreeSet<IpAddr
         }
         Ok(answer) => {
             let fix = match answer.rcode {
-                3 => {
-                    "no running service has this name; `dwell ls` and `dwell url` show those that do"
-                }
+                3 => "no running service has this name; `dwell url` prints those that do",
                 5 => "use one of the full names",
                 _ => {
                     "the name has no IPv4 address; ask for a service, such as `web.<env>.<suffix>`"

@@ -9,15 +9,22 @@ use std::time::Duration;
 use dwell_api::node::Part;
 use dwell_core::Suffix;
 use dwell_core::config::NodeConfig;
+use dwell_core::resolver::Serving;
 use dwell_net::dns::DnsServer;
 use dwell_net::names::NameTable;
 use dwell_net::proxy::HttpProxy;
 
 use crate::node::Node;
+use crate::resolver;
+
+/// How often ports that were taken and the resolver configuration are looked at again.
+const AGAIN: Duration = Duration::from_secs(3);
 
 struct State {
     suffixes: BTreeSet<Suffix>,
     dns: Result<DnsServer, String>,
+    /// On port 53 of a loopback address, where the system's resolver was pointed at it.
+    system_dns: Option<DnsServer>,
     proxy: Result<HttpProxy, String>,
 }
 
@@ -38,6 +45,7 @@ impl Listeners {
             state: Mutex::new(State {
                 suffixes: config.dns.suffixes.iter().cloned().collect(),
                 dns: Err(waiting()),
+                system_dns: None,
                 proxy: Err(waiting()),
             }),
         }
@@ -60,7 +68,7 @@ impl Listeners {
         }
         state.suffixes.insert(suffix.clone());
         let all: Vec<Suffix> = state.suffixes.iter().cloned().collect();
-        if let Ok(dns) = &state.dns {
+        for dns in state.dns.iter().chain(&state.system_dns) {
             dns.set_suffixes(&all);
         }
         if let Ok(proxy) = &state.proxy {
@@ -95,32 +103,52 @@ impl Listeners {
         ]
     }
 
-    /// Listens on what is not listened on yet. Whether both listen now.
-    async fn listen(&self, table: &Arc<NameTable>) -> bool {
+    /// Listens on what is not listened on yet.
+    async fn listen(&self, table: &Arc<NameTable>) {
         let (suffixes, dns_missing, proxy_missing) = {
             let state = self.state();
             let suffixes: Vec<Suffix> = state.suffixes.iter().cloned().collect();
             (suffixes, state.dns.is_err(), state.proxy.is_err())
         };
+        let serving = resolver::serving(self.dns_address.port());
         if dns_missing {
-            let forward = crate::resolver::forward();
-            let mut addresses = vec![self.dns_address];
-            addresses.extend(crate::resolver::extra_address());
-            let bound = DnsServer::bind(&addresses, &suffixes, table.clone(), forward);
+            let bound = DnsServer::bind(&serving.addresses, &suffixes, table.clone(), None);
             self.state().dns = bound.map_err(|error| error.to_string());
         }
+        self.serve_system(&suffixes, &serving, table);
         if proxy_missing {
             let bound = HttpProxy::bind(self.proxy_address, &suffixes, table.clone()).await;
             self.state().proxy = bound.map_err(|error| error.to_string());
         }
-        let state = self.state();
-        state.dns.is_ok() && state.proxy.is_ok()
     }
 }
 
-/// Listens, and goes on trying while a port is taken.
+impl Listeners {
+    /// Serves the system's resolver where it was pointed at us, and stops when it no longer is.
+    fn serve_system(&self, suffixes: &[Suffix], serving: &Serving, table: &Arc<NameTable>) {
+        let mut state = self.state();
+        if serving.forward.is_none() {
+            state.system_dns = None;
+            return;
+        }
+        match &state.system_dns {
+            Some(dns) => dns.set_forward(serving.forward.clone()),
+            None => {
+                let forward = serving.forward.clone();
+                match DnsServer::bind(&serving.privileged, suffixes, table.clone(), forward) {
+                    Ok(dns) => state.system_dns = Some(dns),
+                    Err(error) => tracing::warn!(%error, "the system's resolver is not served"),
+                }
+            }
+        }
+    }
+}
+
+/// Listens, and goes on trying while a port is taken. The system's resolver configuration is
+/// looked at again now and then, because `dwell setup` and the network change it.
 pub(crate) async fn run(node: Arc<Node>) {
-    while !node.listeners.listen(&node.names).await {
-        tokio::time::sleep(Duration::from_secs(5)).await;
+    loop {
+        node.listeners.listen(&node.names).await;
+        tokio::time::sleep(AGAIN).await;
     }
 }

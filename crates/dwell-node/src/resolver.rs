@@ -1,18 +1,15 @@
 //! What the system's resolver configuration asks of the DNS server, and whether the system
 //! resolves our names at all.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// The servers to which names outside our suffixes go; `None` while the system sends us only
-/// our own.
-pub(crate) fn forward() -> Option<Vec<SocketAddr>> {
-    None
-}
+use dwell_core::resolver::Serving;
 
-/// A further address to listen on, where `dwell setup` pointed `/etc/resolv.conf` at one.
-pub(crate) fn extra_address() -> Option<SocketAddr> {
-    None
+/// Where to listen and what to forward, as the system's resolver is configured now.
+pub(crate) fn serving(dns_port: u16) -> Serving {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    dwell_core::resolver::serving(dwell_net::setup::os(), dns_port, &text)
 }
 
 /// Whether the system's resolver finds a name at one of these addresses.

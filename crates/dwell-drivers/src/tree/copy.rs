@@ -119,13 +119,15 @@ impl Roots {
         if self.attributes {
             keep_attributes(source.as_fd(), target.as_fd());
         }
-        let made = fs::fstat(&target)?;
-        keep_owner(target.as_fd(), &before, &made);
-        if (made.st_mode ^ before.st_mode) & 0o7777 != 0 {
-            fs::fchmod(&target, mode)?;
-        }
         fs::futimens(&target, &times_of(&before))?;
-        let copy = stamp(&fs::fstat(&target)?);
+        let mut made = fs::fstat(&target)?;
+        let owned = made.st_uid == before.st_uid && made.st_gid == before.st_gid;
+        if !owned || (made.st_mode ^ before.st_mode) & 0o7777 != 0 {
+            keep_owner(target.as_fd(), &before, &made);
+            fs::fchmod(&target, mode)?;
+            made = fs::fstat(&target)?;
+        }
+        let copy = stamp(&made);
         let after = stamp(&fs::fstat(source)?);
         let before = stamp(&before);
         Ok(Copied::Done { source: before, copy, steady: before == after })
@@ -134,7 +136,7 @@ impl Roots {
     fn content(&self, source: &OwnedFd, target: &OwnedFd, like: &Stat) -> Result<(), Errno> {
         let size = u64::try_from(like.st_size).unwrap_or_default();
         if size == 0 {
-            return pump(source, target);
+            return pump(source, target, READ);
         }
         if self.cloning.load(Ordering::Relaxed) {
             match fs::ioctl_ficlone(target, source) {
@@ -146,7 +148,8 @@ impl Roots {
         if holes && size > READ as u64 {
             return sparse(source, target, size);
         }
-        pump(source, target)
+        // One byte more than the file, so that the second read sees its end.
+        pump(source, target, usize::try_from(size + 1).unwrap_or(READ).min(READ))
     }
 
     fn link(&self, path: &Path, like: &Stat) -> Result<Copied, Errno> {
@@ -169,8 +172,8 @@ fn stat(root: BorrowedFd<'_>, path: &Path) -> io::Result<Option<Stat>> {
 }
 
 /// Copies until the source ends.
-fn pump(source: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
-    let mut buffer = vec![0_u8; READ];
+fn pump(source: &OwnedFd, target: &OwnedFd, step: usize) -> Result<(), Errno> {
+    let mut buffer = vec![0_u8; step];
     loop {
         let length = rustix::io::retry_on_intr(|| rustix::io::read(source, &mut buffer))?;
         if length == 0 {
@@ -180,6 +183,10 @@ fn pump(source: &OwnedFd, target: &OwnedFd) -> Result<(), Errno> {
         while !rest.is_empty() {
             let written = rustix::io::retry_on_intr(|| rustix::io::write(target, rest))?;
             rest = rest.get(written..).unwrap_or_default();
+        }
+        if length < step && step < READ {
+            // The buffer is larger than the file: a short read was the whole of it.
+            return Ok(());
         }
     }
 }

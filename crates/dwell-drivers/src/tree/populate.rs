@@ -15,7 +15,17 @@ use super::{TreeError, independent, on_files};
 use crate::git::index::{self, Entry, Index, Stamp};
 use crate::git::{Discovered, Git, Repository};
 
-type Pending<'a> = Pin<Box<dyn Future<Output = Result<Notes, TreeError>> + Send + 'a>>;
+type Pending<'a> = Pin<Box<dyn Future<Output = Result<Filled, TreeError>> + Send + 'a>>;
+
+/// What filling a work tree gave.
+#[derive(Debug, Default)]
+pub(crate) struct Filled {
+    /// What a person should know.
+    pub(crate) notes: Notes,
+    /// The paths that may differ from the new index; `None` where that is not known.
+    pub(crate) touched: Option<Vec<PathBuf>>,
+    submodules: Vec<PathBuf>,
+}
 
 /// Copies the work tree of `source` to `target`, whose git directory is `git_dir`. `own` are
 /// places of dwell's that are left out where they lie inside the source.
@@ -30,8 +40,14 @@ pub(crate) fn populate<'a>(
         let others = source.git();
         let others = others.paths(["ls-files", "-z", "--others", "--exclude-standard"]);
         let tracked = copy_tracked(source, target, git_dir, notes);
-        let (others, (mut notes, submodules)) =
+        let (others, mut filled) =
             tokio::try_join!(async { Ok::<_, TreeError>(others.await?) }, tracked)?;
+        if let Some(touched) = &mut filled.touched {
+            let files = others.iter().filter(|p| !p.as_os_str().as_bytes().ends_with(b"/"));
+            touched.extend(files.cloned());
+            touched.extend_from_slice(&filled.submodules);
+        }
+        let mut notes = std::mem::take(&mut filled.notes);
         let made = {
             let mut leave = Leave::default();
             for place in own {
@@ -52,10 +68,10 @@ pub(crate) fn populate<'a>(
         for repository in made {
             independent::settle(&repository).await?;
         }
-        for path in submodules {
-            notes = submodule(source, target, &path, own, notes).await?;
+        for path in &filled.submodules {
+            notes = submodule(source, target, path, own, notes).await?;
         }
-        Ok(notes)
+        Ok(Filled { notes, ..filled })
     })
 }
 
@@ -79,7 +95,7 @@ async fn submodule(
     };
     let git_dir = place.join(".git");
     let (root, copy, pointer) = (source.root.clone(), target.to_owned(), path.join(".git"));
-    let mut notes = on_files(move || {
+    let notes = on_files(move || {
         independent::copy_repository(&root, &copy, &pointer, false, &mut notes)?;
         Ok(notes)
     })
@@ -88,46 +104,46 @@ async fn submodule(
         return Ok(notes);
     }
     independent::settle(&git_dir).await?;
-    notes = populate(&inner, &place, &git_dir, own, notes).await?;
-    Ok(notes)
+    Ok(populate(&inner, &place, &git_dir, own, notes).await?.notes)
 }
 
-/// Copies the tracked files and writes the index. Gives the submodules' paths.
+/// Copies the tracked files and writes the index.
 async fn copy_tracked(
     source: &Repository,
     target: &Path,
     git_dir: &Path,
     mut notes: Notes,
-) -> Result<(Notes, Vec<PathBuf>), TreeError> {
+) -> Result<Filled, TreeError> {
     let file = source.git_dir.join("index");
     let (root, copy, length) = (source.root.clone(), target.to_owned(), source.hash_length);
     let written = git_dir.join("index");
     let place = written.clone();
     let done = on_files(move || {
         let Some((index, since)) = read_index(&file, length) else {
-            return Ok((notes, None));
+            return Ok((Filled { notes, ..Filled::default() }, false));
         };
-        let usable = !index.conflicted();
         let copied = copy_entries(&root, &copy, index.entries(), &mut notes)?;
         let submodules = submodules_of(index.entries());
-        if usable {
+        let mut touched = None;
+        if !index.conflicted() {
             let stamps = stamps(&index, &copied, since);
+            touched = Some(unknown(&index, &stamps));
             fs::write(&place, index.restamped(&stamps)).map_err(|e| TreeError::io(&place, e))?;
         }
-        Ok((notes, Some((submodules, usable))))
+        Ok((Filled { notes, touched, submodules }, true))
     })
     .await?;
     let git = Git::at(target);
     match done {
-        (notes, Some((submodules, true))) => {
+        (filled, false) => copy_by_list(source, target, filled.notes).await,
+        (filled, true) if filled.touched.is_some() => {
             git.run(["update-index", "--force-write-index"]).await?;
-            Ok((notes, submodules))
+            Ok(filled)
         }
-        (notes, Some((submodules, false))) => {
+        (filled, true) => {
             reset_index(&git).await?;
-            Ok((notes, submodules))
+            Ok(filled)
         }
-        (notes, None) => copy_by_list(source, target, notes).await,
     }
 }
 
@@ -137,7 +153,7 @@ async fn copy_by_list(
     source: &Repository,
     target: &Path,
     mut notes: Notes,
-) -> Result<(Notes, Vec<PathBuf>), TreeError> {
+) -> Result<Filled, TreeError> {
     let listed = source.git().run(["ls-files", "-z", "--cached", "--stage"]).await?.stdout;
     let entries: Vec<Entry> = listed.split(|b| *b == 0).filter_map(Entry::from_listing).collect();
     let submodules = submodules_of(&entries);
@@ -148,7 +164,7 @@ async fn copy_by_list(
     })
     .await?;
     reset_index(&Git::at(target)).await?;
-    Ok((notes, submodules))
+    Ok(Filled { notes, touched: None, submodules })
 }
 
 async fn reset_index(git: &Git) -> Result<(), TreeError> {
@@ -216,6 +232,17 @@ fn stamps(index: &Index, copied: &[Copied], since: (u32, u32)) -> Vec<Stamp> {
         _ => None,
     };
     index.entries().iter().zip(copied).map(|pair| known(pair).unwrap_or_default()).collect()
+}
+
+/// The files that git has to look at itself.
+fn unknown(index: &Index, stamps: &[Stamp]) -> Vec<PathBuf> {
+    let special = [index::SUBMODULE, index::DIRECTORY];
+    let open = index
+        .entries()
+        .iter()
+        .zip(stamps)
+        .filter(|(entry, stamp)| **stamp == Stamp::default() && !special.contains(&entry.mode));
+    open.map(|(entry, _)| path_of(entry)).collect()
 }
 
 /// Copies files that are neither tracked nor ignored; a path with `/` at its end is a repository

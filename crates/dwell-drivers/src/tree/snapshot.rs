@@ -65,35 +65,81 @@ impl Snapshot {
         Ok(snapshot)
     }
 
+    /// The same for a work tree of which only the given paths may differ from its index.
+    pub(crate) async fn take_known(
+        repository: &Repository,
+        state: &Path,
+        scratch: &Scratch,
+        touched: &[PathBuf],
+    ) -> Result<Self, TreeError> {
+        // Git does not look at single paths that a link now hides.
+        if touched.iter().any(|path| is_behind_link(&repository.root, path)) {
+            return Self::take(repository, state, scratch).await;
+        }
+        let (git, index) = start(repository, &store(state), scratch)?;
+        let mut list = Vec::new();
+        for path in touched {
+            list.extend_from_slice(path.as_os_str().as_bytes());
+            list.push(0);
+        }
+        stage(&git, list).await?;
+        let tree = git.line(["write-tree"]).await?;
+        Ok(Self { index, tree })
+    }
+
     async fn into_store(
         repository: &Repository,
         store: &Path,
         scratch: &Scratch,
     ) -> Result<Self, TreeError> {
-        private_directory(store)?;
-        let mut random = [0; 4];
-        getrandom::fill(&mut random).map_err(|e| TreeError::io(store, std::io::Error::other(e)))?;
-        let index = scratch.path().join(format!("index-{:08x}", u32::from_le_bytes(random)));
-        let real = repository.git_dir.join("index");
-        if real.exists() {
-            fs::copy(&real, &index).map_err(|e| TreeError::io(&real, e))?;
-        }
-        let git = repository.git().index(&index).objects(store, &repository.objects());
-        let quick = ["-c", "core.safecrlf=false", "-c", "core.compression=0"];
-        git.run(quick.into_iter().chain(["add", "--update", "--", "."])).await?;
+        let (git, index) = start(repository, store, scratch)?;
+        git.run(QUICK.into_iter().chain(["add", "--update", "--", "."])).await?;
         let others = git.run(["ls-files", "-z", "--others", "--exclude-standard"]).await?.stdout;
         let files: Vec<u8> = others
             .split_inclusive(|byte| *byte == 0)
             .filter(|path| !path.ends_with(b"/\0"))
             .collect::<Vec<_>>()
             .concat();
-        if !files.is_empty() {
-            let add = ["update-index", "--add", "--remove", "-z", "--stdin"];
-            git.program(quick.into_iter().chain(add)).input(files).run().await?;
-        }
+        stage(&git, files).await?;
         let tree = git.line(["write-tree"]).await?;
         Ok(Self { index, tree })
     }
+}
+
+/// Settings for objects that live shortly.
+const QUICK: [&str; 4] = ["-c", "core.safecrlf=false", "-c", "core.compression=0"];
+
+/// Git with a copy of the repository's index.
+fn start(
+    repository: &Repository,
+    store: &Path,
+    scratch: &Scratch,
+) -> Result<(Git, PathBuf), TreeError> {
+    private_directory(store)?;
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).map_err(|e| TreeError::io(store, std::io::Error::other(e)))?;
+    let index = scratch.path().join(format!("index-{:08x}", u32::from_le_bytes(random)));
+    let real = repository.git_dir.join("index");
+    if real.exists() {
+        fs::copy(&real, &index).map_err(|e| TreeError::io(&real, e))?;
+    }
+    Ok((repository.git().index(&index).objects(store, &repository.objects()), index))
+}
+
+fn is_behind_link(root: &Path, path: &Path) -> bool {
+    let parents = path.ancestors().skip(1).filter(|part| !part.as_os_str().is_empty());
+    parents.into_iter().any(|part| root.join(part).is_symlink())
+}
+
+/// Brings NUL-ended paths of the index up to date with the files.
+async fn stage(git: &Git, paths: Vec<u8>) -> Result<(), TreeError> {
+    if !paths.is_empty() {
+        let add =
+            ["update-index", "--ignore-skip-worktree-entries", "--add", "--remove", "--replace"];
+        let arguments = QUICK.into_iter().chain(add).chain(["-z", "--stdin"]);
+        git.program(arguments).input(paths).run().await?;
+    }
+    Ok(())
 }
 
 /// Git that sees the environment's own objects and writes only there.

@@ -109,6 +109,7 @@ async fn fill(
     mut notes: Notes,
 ) -> Result<Notes, TreeError> {
     let git_dir = Git::at(growing).path(["rev-parse", "--absolute-git-dir"]).await?;
+    let mut touched = None;
     if as_source {
         if let Some(what) = repository.busy_with() {
             notes.add(format!(
@@ -116,7 +117,8 @@ async fn fill(
             ));
         }
         let own = [order.tree.to_owned(), order.state.to_owned()];
-        notes = populate(repository, growing, &git_dir, &own, notes).await?;
+        let filled = populate(repository, growing, &git_dir, &own, notes).await?;
+        (notes, touched) = (filled.notes, filled.touched);
     }
     let project = growing.join(&repository.prefix);
     fs::create_dir_all(&project).map_err(|e| TreeError::io(&project, e))?;
@@ -125,7 +127,10 @@ async fn fill(
     }
     let scratch = Scratch::new(order.state)?;
     let made = Repository { root: growing.to_owned(), git_dir, ..repository.clone() };
-    let start = Snapshot::take(&made, order.state, &scratch).await?;
+    let start = match touched {
+        Some(touched) => Snapshot::take_known(&made, order.state, &scratch, &touched).await?,
+        None => Snapshot::take(&made, order.state, &scratch).await?,
+    };
     base::write(&made, order.state, &start.tree).await?;
     Ok(notes)
 }

@@ -17,9 +17,9 @@ pub(crate) const WAKE: Duration = Duration::from_secs(5);
 
 /// Under load the thread pauses this long (and the timer's slack) between batches, which makes
 /// them larger: a wake-up costs more than an answer.
-const PAUSE: Duration = Duration::from_micros(20);
+const PAUSE: Duration = Duration::from_micros(80);
 /// What counts as load: this many queries within the time below.
-const MANY: usize = 40;
+const MANY: usize = 20;
 const WINDOW: Duration = Duration::from_millis(2);
 
 /// Tells whether many queries come from clients that do not wait for each other; a single client

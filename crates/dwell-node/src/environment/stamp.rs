@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use dwell_core::compose::inputs;
-use dwell_core::config::ProjectConfig;
+use dwell_core::compose::{inputs, variables as variables_of};
+use dwell_core::config::{CILO_FILE, PROJECT_FILE, ProjectConfig};
 use dwell_core::environment::Environment;
 
 use crate::facts::Stamp;
@@ -47,20 +47,18 @@ fn hash(
     }
     let mut hasher = blake3::Hasher::new();
     let mut wanted = BTreeSet::new();
-    let relative = |file: &PathBuf| directory.join(file);
-    let mut waiting: Vec<PathBuf> = if read.files.is_empty() {
-        DEFAULTS.iter().map(|name| directory.join(name)).collect()
+    let compose = |file: PathBuf| (file, Some(directory.to_owned()));
+    let mut waiting: Vec<(PathBuf, Option<PathBuf>)> = if read.files.is_empty() {
+        DEFAULTS.iter().map(|name| compose(directory.join(name))).collect()
     } else {
-        read.files.iter().map(relative).collect()
+        read.files.iter().map(|file| compose(directory.join(file))).collect()
     };
-    waiting.extend(read.env_files.iter().map(relative));
-    waiting.push(directory.join(".env"));
-    for name in ["dwell.toml", ".cilo/config.yml"] {
-        waiting.push(directory.join(name));
-    }
+    let env_files = read.env_files.iter().map(|file| directory.join(file));
+    let own = [".env", PROJECT_FILE, CILO_FILE].map(|name| directory.join(name));
+    waiting.extend(env_files.chain(own).map(|file| (file, None)));
     let mut seen = BTreeSet::new();
-    while let Some(file) = waiting.pop() {
-        if !seen.insert(file.clone()) {
+    while let Some((file, follow)) = waiting.pop() {
+        if !seen.insert((file.clone(), follow.clone())) {
             continue;
         }
         if seen.len() > FILES_MAX {
@@ -73,16 +71,19 @@ fn hash(
         };
         hasher.update(&content);
         let text = std::str::from_utf8(&content).ok()?;
-        if is_env(&file) && text.contains("COMPOSE_") {
-            return None;
-        }
-        wanted.extend(referenced(text));
-        if is_yaml(&file) {
-            let more = inputs(text, file.parent().unwrap_or(directory));
-            if !more.certain {
-                return None;
+        match follow {
+            Some(directory) => {
+                let more = inputs(text, &directory);
+                if !more.certain {
+                    return None;
+                }
+                wanted.extend(more.variables);
+                waiting.extend(more.compose.into_iter().map(|(file, place)| (file, Some(place))));
+                waiting.extend(more.files.into_iter().map(|file| (file, None)));
             }
-            waiting.extend(more.files);
+            // Compose takes its own settings from env files too.
+            None if is_env(&file) && text.contains("COMPOSE_") => return None,
+            None => wanted.extend(variables_of(text)),
         }
     }
     for name in wanted {
@@ -95,40 +96,6 @@ fn hash(
     Some(hasher.finalize().to_hex().to_string())
 }
 
-fn is_yaml(file: &Path) -> bool {
-    file.extension().is_some_and(|e| e == "yml" || e == "yaml") && !file.ends_with(".cilo/config.yml")
-}
-
 fn is_env(file: &Path) -> bool {
     file.file_name().is_some_and(|name| name.to_string_lossy().contains(".env"))
-}
-
-/// The names of the variables that a text interpolates: `$NAME` and `${NAME...}`.
-fn referenced(text: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        rest = rest.get(at + 1..).unwrap_or_default();
-        let from = rest.strip_prefix('{').unwrap_or(rest);
-        let end = from
-            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-            .unwrap_or(from.len());
-        let name = from.get(..end).unwrap_or_default();
-        if !name.is_empty() {
-            names.insert(name.to_owned());
-        }
-    }
-    names
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variables_are_found_in_every_form() {
-        let names = referenced("a: $A ${B} ${C:-x} ${D?e} $$F pre${G}post ${H:+${I}}");
-        let want = ["A", "B", "C", "D", "F", "G", "H", "I"];
-        assert_eq!(names.iter().map(String::as_str).collect::<Vec<_>>(), want);
-    }
 }
