@@ -41,7 +41,7 @@ pub enum Step {
     /// Writes the environment's compose file and starts its containers. Undone by removing
     /// them, unless the environment ran before.
     Containers,
-    /// Runs the trusted run hook, now that the services are there.
+    /// Runs the trusted run hook, before the services start.
     RunHook,
     /// Records that the environment is wanted running.
     WantRunning,
@@ -80,7 +80,9 @@ impl Kind {
             Self::CreateUp => {
                 &[Record, Tree, Files, SetupHook, Model, Subnets, Shared, Containers, WantRunning]
             }
-            Self::Up => &[Model, Subnets, Shared, Containers, RunHook, WantRunning],
+            Self::Up => {
+                &[Files, RunHook, Model, Subnets, Shared, Containers, WantRunning]
+            },
             Self::Down => &[WantStopped, RemoveContainers, ReleaseShared],
             Self::Destroy => &[
                 WantGone,

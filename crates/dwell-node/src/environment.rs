@@ -54,7 +54,7 @@ pub(crate) async fn act(context: &mut Context, step: Step) -> Result<(), Problem
         Step::Subnets => subnet::allot(context).await,
         Step::Shared => shared::start(context).await,
         Step::Containers => up::containers(context).await,
-        Step::RunHook => hook::run_after_up(context).await,
+        Step::RunHook => hook::run_before_start(context).await,
         Step::WantRunning => up::want(context, dwell_core::environment::Desired::Running).await,
         Step::WantStopped => up::want(context, dwell_core::environment::Desired::Stopped).await,
         Step::WantGone => up::want(context, dwell_core::environment::Desired::Destroyed).await,

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 use dwell_api::{Code, Problem};
 use dwell_core::compose::Hostname;
-use dwell_core::config::{CILO_FILE, PROJECT_FILE, ProjectConfig, ProjectPath};
+use dwell_core::config::{CILO_FILE, PROJECT_FILE, ProjectConfig, ProjectPath, variables};
 use dwell_core::environment::Environment;
 use dwell_core::trust::{TrustSubject, is_trusted, named_files, subject};
 use dwell_drivers::compose::Project;
+use dwell_drivers::tree::{CopyAndRender, apply_copy_and_render};
 use serde_json::{Map, Value};
 
 use crate::node::Node;
-use crate::operation::Context;
 use crate::problem::{OrProblem, file};
 
 /// No configuration file is larger than this.
@@ -98,33 +98,28 @@ pub(crate) fn hostnames(config: &ProjectConfig) -> Result<Vec<Hostname>, Problem
     config.ingress_hostnames.iter().map(parse).collect()
 }
 
-/// Brings the configured ignored files into the tree and renders the configured templates.
-pub(crate) async fn bring_files(context: &mut Context) -> Result<(), Problem> {
-    let environment = &context.environment;
-    let Some(tree) = &environment.tree else { return Ok(()) };
+/// Brings the configured ignored files into an environment's tree and renders its templates.
+/// Applying it again gives the same. Gives what people should know.
+pub(crate) async fn bring_files(
+    node: &Node,
+    environment: &Environment,
+) -> Result<Vec<String>, Problem> {
+    let Some(tree) = &environment.tree else { return Ok(Vec::new()) };
     let config = load(environment.directory()).await?;
-    if config.render.is_empty() {
-        return Ok(());
+    if config.render.is_empty() && config.copy.is_empty() {
+        return Ok(Vec::new());
     }
-    let variables = dwell_core::config::variables(
-        &environment.project,
-        &environment.name,
-        &environment.suffix,
-    );
-    let applied = dwell_drivers::tree::apply_copy_and_render(dwell_drivers::tree::CopyAndRender {
+    let applied = apply_copy_and_render(CopyAndRender {
         source: &environment.source,
         project_dir: &tree.project_dir,
-        state: &context.node.directory(&environment.id),
-        copy: &[],
+        state: &node.directory(&environment.id),
+        copy: &config.copy,
         rules: &config.render,
-        variables: &variables,
+        variables: &variables(&environment.project, &environment.name, &environment.suffix),
     })
     .await
     .or_problem()?;
-    for note in applied.notes {
-        context.operation.note(note);
-    }
-    Ok(())
+    Ok(applied.notes)
 }
 
 /// What a project would run, with the content of the files that its commands name.

@@ -70,7 +70,8 @@ pub(super) async fn sync(
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = lock.lock().await;
     let state = node.directory(&environment.id);
-    let report = tree::sync(tree_of(&environment)?, &state).await.or_problem()?;
+    let mut report = tree::sync(tree_of(&environment)?, &state).await.or_problem()?;
+    report.notes.extend(crate::project::bring_files(&node, &environment).await?);
     answer(told(&environment, "synced", &report))
 }
 

@@ -77,7 +77,10 @@ pub(super) async fn tree(context: &mut Context) -> Result<(), Problem> {
 
 /// Brings the configured ignored files and renders the configured templates.
 pub(super) async fn files(context: &mut Context) -> Result<(), Problem> {
-    crate::project::bring_files(context).await
+    for note in crate::project::bring_files(&context.node, &context.environment).await? {
+        context.operation.note(note);
+    }
+    Ok(())
 }
 
 /// Forgets the environment: its record and its own directory.

@@ -23,11 +23,11 @@ pub(super) async fn setup(context: &mut Context) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Runs the run hook, after the environment came up.
-pub(super) async fn run_after_up(context: &mut Context) -> Result<(), Problem> {
-    let Some(reading) = &context.reading else { return Ok(()) };
-    for command in &reading.config.hooks.run {
-        run(context, "run", &reading.config, command).await?;
+/// Runs the run hook, before the services start.
+pub(super) async fn run_before_start(context: &mut Context) -> Result<(), Problem> {
+    let config = project::load(context.environment.directory()).await?;
+    for command in &config.hooks.run {
+        run(context, "run", &config, command).await?;
     }
     Ok(())
 }
@@ -54,7 +54,8 @@ async fn run(
     command: &str,
 ) -> Result<(), Problem> {
     let environment = &context.environment;
-    project::require_trust(&context.node, &environment.source, config).await?;
+    let (source, directory) = (&environment.source, environment.directory());
+    project::require_trust_in(&context.node, source, directory, config).await?;
     context.operation.note(format!("running the {hook} hook: {command}"));
     let mut program = Program::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
