@@ -97,7 +97,10 @@ async fn logs(follow: bool, tail: Tail, context: &Context) -> Ended {
     let mut text = Vec::new();
     file.read_to_end(&mut text).map_err(unreadable)?;
     context.output.bytes(last_lines(&text, tail))?;
-    while follow {
+    if !follow {
+        return Ok(0);
+    }
+    loop {
         tokio::time::sleep(Duration::from_millis(100)).await;
         text.clear();
         // A log that was cut short begins anew.
@@ -108,7 +111,6 @@ async fn logs(follow: bool, tail: Tail, context: &Context) -> Ended {
         file.read_to_end(&mut text).map_err(unreadable)?;
         context.output.bytes(&text)?;
     }
-    Ok(0)
 }
 
 /// The last lines of a text.
