@@ -72,17 +72,15 @@ impl Kind {
     pub fn steps(self) -> &'static [Step] {
         use Step::{
             ArchiveHook, Containers, EndSessions, Files, Forget, Model, Record, ReleaseShared,
-            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, RunHook, SetupHook, Shared,
-            Subnets, Tree, WantGone, WantRunning, WantStopped,
+            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, RunHook, SetupHook,
+            Shared, Subnets, Tree, WantGone, WantRunning, WantStopped,
         };
         match self {
             Self::Create => &[Record, Tree, Files, SetupHook],
             Self::CreateUp => {
                 &[Record, Tree, Files, SetupHook, Model, Subnets, Shared, Containers, WantRunning]
             }
-            Self::Up => {
-                &[Files, RunHook, Model, Subnets, Shared, Containers, WantRunning]
-            },
+            Self::Up => &[Files, RunHook, Model, Subnets, Shared, Containers, WantRunning],
             Self::Down => &[WantStopped, RemoveContainers, ReleaseShared],
             Self::Destroy => &[
                 WantGone,

@@ -226,14 +226,39 @@ pub(crate) async fn serve(
 /// The document that describes the API.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "dwell node API", description = "What a dwell node does for its user, over a unix socket. Mutating calls carry an `idempotency-key` header; long ones answer a stream of JSON lines."),
+    info(
+        title = "dwell node API",
+        description = "What a dwell node does for its user, over a unix socket. Mutating calls carry an `idempotency-key` header; long ones answer a stream of JSON lines."
+    ),
     paths(
-        node::node, node::stop, node::doctor, node::document, node::trust, node::operation,
-        node::cancel, environment::list, environment::create, environment::one, environment::up,
-        environment::down, environment::destroy, environment::losses, environment::wait,
-        work::diff, work::merge, work::sync, work::logs, work::variables, work::compose,
-        work::exec, session::list, session::start, session::one, session::kill,
-        session::transcript, session::send,
+        node::node,
+        node::stop,
+        node::doctor,
+        node::document,
+        node::trust,
+        node::operation,
+        node::cancel,
+        environment::list,
+        environment::create,
+        environment::one,
+        environment::up,
+        environment::down,
+        environment::destroy,
+        environment::losses,
+        environment::wait,
+        work::diff,
+        work::merge,
+        work::sync,
+        work::logs,
+        work::variables,
+        work::compose,
+        work::exec,
+        session::list,
+        session::start,
+        session::one,
+        session::kill,
+        session::transcript,
+        session::send,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

@@ -55,7 +55,12 @@ async fn live_restore(node: &Node) -> Option<Finding> {
     Some(if info.live_restore {
         finding("live restore", true, "containers survive a restart of Docker", "")
     } else {
-        finding("live restore", true, "off: a restart of Docker stops all containers; dwell brings environments back up (set \"live-restore\": true in /etc/docker/daemon.json to keep them running)", "")
+        finding(
+            "live restore",
+            true,
+            "off: a restart of Docker stops all containers; dwell brings environments back up (set \"live-restore\": true in /etc/docker/daemon.json to keep them running)",
+            "",
+        )
     })
 }
 
@@ -97,12 +102,8 @@ async fn names(node: &Node) -> Vec<Finding> {
         let detail = "no environment runs, so there is no name to try";
         return vec![finding("names", true, detail, "")];
     };
-    let inquiry = Inquiry {
-        name: &name,
-        suffixes: &node.listeners.suffixes(),
-        server,
-        root: Path::new("/"),
-    };
+    let inquiry =
+        Inquiry { name: &name, suffixes: &node.listeners.suffixes(), server, root: Path::new("/") };
     let run = async |argv: &[&str]| -> Result<String, String> {
         let Some((program, arguments)) = argv.split_first() else { return Err(String::new()) };
         let program = Program::new(program).args(arguments).limit(Duration::from_secs(5));
@@ -129,6 +130,11 @@ async fn leftovers(node: &Node) -> Option<Finding> {
     Some(if strays.is_empty() {
         finding("leftovers", true, "none", "")
     } else {
-        finding("leftovers", false, format!("{} containers of unknown environments", strays.len()), &fix)
+        finding(
+            "leftovers",
+            false,
+            format!("{} containers of unknown environments", strays.len()),
+            &fix,
+        )
     })
 }

@@ -22,8 +22,8 @@ use serde_json::Value;
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses};
-pub(crate) use up::{COMPOSE_FILE, stack};
 pub(crate) use shared::{end_idle, start_again};
+pub(crate) use up::{COMPOSE_FILE, stack};
 
 use crate::operation::Context;
 

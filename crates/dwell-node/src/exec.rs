@@ -25,7 +25,8 @@ pub(crate) async fn serve(
     mut request: Request,
 ) -> Result<Response, Refusal> {
     let upgrade = hyper::upgrade::on(&mut request);
-    let understood = |e: String| Problem::new(Code::Usage, format!("the request is not understood: {e}"));
+    let understood =
+        |e: String| Problem::new(Code::Usage, format!("the request is not understood: {e}"));
     let body = request.into_body().collect().await.map_err(|e| understood(e.to_string()))?;
     let exec: Exec =
         serde_json::from_slice(&body.to_bytes()).map_err(|e| understood(e.to_string()))?;
@@ -51,7 +52,11 @@ fn spec(exec: Exec) -> ExecSpec {
         command: exec.command,
         tty: exec.tty,
         stdin: exec.stdin,
-        variables: exec.variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        variables: exec
+            .variables
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect(),
         user: exec.user,
         directory: exec.directory,
     }
@@ -70,16 +75,23 @@ async fn find(node: &Node, name: &str, exec: &Exec) -> Result<String, Problem> {
             .map(|facts| facts.services.keys().map(ToString::to_string).collect())
             .unwrap_or_default();
         if known.iter().any(|known| known == service.as_str()) {
-            return Err(Problem::new(Code::NotRunning, format!("service `{service}` of `{label}` does not run"))
-                .hint("`dwell up` starts it"));
+            return Err(Problem::new(
+                Code::NotRunning,
+                format!("service `{service}` of `{label}` does not run"),
+            )
+            .hint("`dwell up` starts it"));
         }
-        return Err(Problem::new(Code::NotFound, format!("`{label}` has no service `{service}`")).details(known));
+        return Err(Problem::new(Code::NotFound, format!("`{label}` has no service `{service}`"))
+            .details(known));
     }
     let found = own.find(|container| container.runs() && container.index == exec.index);
     found.map(|container| container.id.clone()).ok_or_else(|| {
         let index = exec.index;
-        Problem::new(Code::NotRunning, format!("container {index} of service `{service}` of `{label}` does not run"))
-            .hint("`dwell status` shows what runs")
+        Problem::new(
+            Code::NotRunning,
+            format!("container {index} of service `{service}` of `{label}` does not run"),
+        )
+        .hint("`dwell status` shows what runs")
     })
 }
 

@@ -89,13 +89,15 @@ impl Listeners {
     /// How the listeners are.
     pub(crate) fn parts(&self) -> Vec<Part> {
         let state = self.state();
-        let part = |name: &str, address: SocketAddr, error: Option<&String>, key: &str| Part {
+        let part = |name: &str, address: SocketAddr, error: Option<&String>, key: &str| {
+            Part {
             name: name.to_owned(),
             ok: error.is_none(),
             detail: error.cloned().unwrap_or_else(|| format!("listening on {address}")),
             fix: error.map(|_| {
                 format!("end the program that has port {}, or set `[{key}] port` in the node's config.toml and restart with `dwell node stop`", address.port())
             }),
+        }
         };
         vec![
             part("dns", self.dns_address, state.dns.as_ref().err(), "dns"),

@@ -21,7 +21,10 @@ pub(crate) async fn lines(
         let exists = known.is_none_or(|facts| facts.services.contains_key(service));
         if !exists {
             let label = environment.label();
-            return Err(Problem::new(Code::NotFound, format!("`{label}` has no service `{service}`")));
+            return Err(Problem::new(
+                Code::NotFound,
+                format!("`{label}` has no service `{service}`"),
+            ));
         }
         containers.retain(|container| container.service.as_ref() == Some(service));
     }
@@ -32,7 +35,11 @@ pub(crate) async fn lines(
         .iter()
         .map(|container| split(source(container), node.engine.logs(&container.id, options)).boxed())
         .collect();
-    Ok(if query.follow { stream::select_all(each).boxed() } else { stream::iter(each).flatten().boxed() })
+    Ok(if query.follow {
+        stream::select_all(each).boxed()
+    } else {
+        stream::iter(each).flatten().boxed()
+    })
 }
 
 fn source(container: &Container) -> String {

@@ -24,9 +24,10 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
         .values()
         .flat_map(|service| {
             let port = service.http_port;
-            place.names(service, &facts.services).into_iter().filter_map(move |own| {
-                Some((own.name, port?))
-            })
+            place
+                .names(service, &facts.services)
+                .into_iter()
+                .filter_map(move |own| Some((own.name, port?)))
         })
         .collect();
     published(&place, &facts.services, &observed)

@@ -240,5 +240,4 @@ impl Operations {
             None => active.remove(environment),
         };
     }
-
 }

@@ -85,7 +85,9 @@ impl IntoProblem for ProcessError {
                 Problem::new(Code::ToolMissing, message).hint(hint)
             }
             ProcessError::TimedOut { .. } => Problem::new(Code::Timeout, message),
-            ProcessError::Io { source, .. } if full(source) => Problem::new(Code::DiskFull, message),
+            ProcessError::Io { source, .. } if full(source) => {
+                Problem::new(Code::DiskFull, message)
+            }
             ProcessError::Failed { stderr, .. } if says_full(stderr) => {
                 Problem::new(Code::DiskFull, message).hint("free some space and try again")
             }
@@ -99,8 +101,9 @@ impl IntoProblem for ProcessError {
 impl IntoProblem for ComposeError {
     fn into_problem(self) -> Problem {
         match self {
-            ComposeError::Missing(message) => Problem::new(Code::ToolMissing, message)
-                .hint("install Docker with the compose plugin: https://docs.docker.com/compose/install/"),
+            ComposeError::Missing(message) => Problem::new(Code::ToolMissing, message).hint(
+                "install Docker with the compose plugin: https://docs.docker.com/compose/install/",
+            ),
             ComposeError::Invalid { directory, why } => {
                 let place = directory.display();
                 let first = why.lines().next().unwrap_or_default().to_owned();
@@ -135,8 +138,9 @@ impl IntoProblem for TreeError {
         match self {
             Self::Git(error) => error.into_problem(),
             Self::Io { path, source } => file("using", &path, &source),
-            Self::Exists { .. } => Problem::new(Code::Exists, message)
-                .hint("move it away, or choose another name"),
+            Self::Exists { .. } => {
+                Problem::new(Code::Exists, message).hint("move it away, or choose another name")
+            }
             Self::NoSource { .. } | Self::NoTree { .. } | Self::NoRevision { .. } => {
                 Problem::new(Code::NotFound, message)
             }
@@ -150,7 +154,9 @@ impl IntoProblem for TreeError {
                     .details(paths(&both))
             }
             Self::Uncommitted { paths: own } => Problem::new(Code::UnsavedWork, message)
-                .hint("commit it in the environment, or have it committed with `--commit <message>`")
+                .hint(
+                    "commit it in the environment, or have it committed with `--commit <message>`",
+                )
                 .details(paths(&own)),
             Self::Unsaved(_) => Problem::new(Code::UnsavedWork, message),
             Self::Refused { .. } | Self::Undeletable { .. } | Self::Memory { .. } => {

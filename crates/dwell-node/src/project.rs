@@ -58,8 +58,7 @@ pub(crate) fn compose(
             given.to_vec()
         }
     };
-    let profiles =
-        if options.profiles.is_empty() { &config.profiles } else { &options.profiles };
+    let profiles = if options.profiles.is_empty() { &config.profiles } else { &options.profiles };
     let mut all = variables.clone();
     all.extend(options.compose_variables.clone());
     Project {
@@ -156,8 +155,11 @@ pub(crate) async fn require_trust_in(
     let trusted = node.store.trusted(&source.to_string_lossy()).await.or_problem()?;
     is_trusted(Some(&subject), &trusted).map_err(|untrusted| {
         let place = source.display();
-        Problem::new(Code::Untrusted, format!("the project in {place} wants to run commands that you have not trusted"))
-            .hint(format!("read them, then `dwell trust {place}`"))
-            .details(untrusted.commands)
+        Problem::new(
+            Code::Untrusted,
+            format!("the project in {place} wants to run commands that you have not trusted"),
+        )
+        .hint(format!("read them, then `dwell trust {place}`"))
+        .details(untrusted.commands)
     })
 }

@@ -149,7 +149,10 @@ async fn shared_instances(node: &Node) -> Result<(), Box<dyn std::error::Error +
     Ok(())
 }
 
-async fn subnets(node: &Node, id: &SharedId) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn subnets(
+    node: &Node,
+    id: &SharedId,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let labelled = format!("{}={id}", label::SHARED);
     for network in node.engine.networks(Some(&labelled)).await? {
         for subnet in &network.subnets {

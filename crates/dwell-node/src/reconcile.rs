@@ -11,7 +11,7 @@ use dwell_core::environment::{Desired, Environment};
 use dwell_core::operation::Journal;
 use dwell_drivers::compose::UpOptions;
 
-use crate::environment::{begin_destroy, end_idle, start_again, stack};
+use crate::environment::{begin_destroy, end_idle, stack, start_again};
 use crate::node::{Node, random};
 use crate::world::{self, EngineState};
 
@@ -72,7 +72,8 @@ async fn environments(node: &Arc<Node>, tries: &mut Tries) {
     };
     let mut shared_checked = false;
     for environment in all {
-        if node.operations.active(environment.id.as_str()).is_some() || !tries.due(&environment.id) {
+        if node.operations.active(environment.id.as_str()).is_some() || !tries.due(&environment.id)
+        {
             continue;
         }
         let done = match environment.desired {
@@ -142,8 +143,7 @@ async fn finish_destroying(
 
 /// Whether the destruction that was asked for was to keep the tree.
 async fn keeps_tree(node: &Node, environment: &Environment) -> bool {
-    let last: Option<Journal> =
-        node.store.last_operation(&environment.id).await.ok().flatten();
+    let last: Option<Journal> = node.store.last_operation(&environment.id).await.ok().flatten();
     last.and_then(|journal| {
         serde_json::from_value::<crate::operation::Request>(journal.request).ok()
     })

@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use dwell_api::{Code, Problem};
-use dwell_core::compose::{Protocol, RelaySpec, Service};
 use dwell_core::ServiceName;
+use dwell_core::compose::{Protocol, RelaySpec, Service};
 use tokio::sync::OnceCell;
 
 use crate::node::Node;
@@ -32,8 +32,7 @@ impl RelayImage {
 async fn make(node: &Node) -> Result<String, Problem> {
     let path = std::env::current_exe()
         .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
-    let binary =
-        tokio::fs::read(&path).await.map_err(|error| file("reading", &path, &error))?;
+    let binary = tokio::fs::read(&path).await.map_err(|error| file("reading", &path, &error))?;
     if !is_static(&binary) {
         return Err(Problem::new(
             Code::ToolMissing,
@@ -123,15 +122,16 @@ pub(crate) fn spec(
             probe = Some(format!("--probe={host}:{number}"));
         }
     }
-    let healthcheck =
-        probe.map(|probe| vec!["/dwell".to_owned(), "relay".to_owned(), probe]);
+    let healthcheck = probe.map(|probe| vec!["/dwell".to_owned(), "relay".to_owned(), probe]);
     Ok(RelaySpec { image: image.to_owned(), command, healthcheck, completes: false, networks })
 }
 
 fn no_ports(service: &ServiceName) -> Problem {
     Problem::new(
         Code::InvalidCompose,
-        format!("service `{service}` cannot be shared: it says no ports that a relay could forward"),
+        format!(
+            "service `{service}` cannot be shared: it says no ports that a relay could forward"
+        ),
     )
     .hint("add `expose: [\"<port>\"]` to the service in the compose file")
 }

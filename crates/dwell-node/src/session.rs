@@ -216,10 +216,14 @@ impl Node {
         };
         let name = match &request.name {
             Some(name) => {
-                let taken = known.iter().any(|s| s.name == *name && s.status == SessionStatus::Running);
+                let taken =
+                    known.iter().any(|s| s.name == *name && s.status == SessionStatus::Running);
                 if taken {
-                    return Err(Problem::new(Code::Exists, format!("session `{name}` runs already"))
-                        .hint("attach to it with `dwell attach`, or choose another name"));
+                    return Err(Problem::new(
+                        Code::Exists,
+                        format!("session `{name}` runs already"),
+                    )
+                    .hint("attach to it with `dwell attach`, or choose another name"));
                 }
                 name.clone()
             }
@@ -282,7 +286,9 @@ impl Node {
 
     /// Ends all sessions of an environment.
     pub(crate) async fn end_sessions(&self, id: &EnvironmentId) -> Result<(), Problem> {
-        let Some(environment) = self.store.environment(id).await.or_problem()? else { return Ok(()) };
+        let Some(environment) = self.store.environment(id).await.or_problem()? else {
+            return Ok(());
+        };
         for session in self.sessions(Some(id)).await? {
             if session.status == SessionStatus::Running {
                 self.end_session(&environment, &session.name).await?;
@@ -310,16 +316,25 @@ impl Node {
         let name = match (session, running.as_slice()) {
             (Some(name), all) if all.contains(name) => name.clone(),
             (Some(name), _) => {
-                return Err(Problem::new(Code::NotRunning, format!("session `{name}` of `{label}` does not run")));
+                return Err(Problem::new(
+                    Code::NotRunning,
+                    format!("session `{name}` of `{label}` does not run"),
+                ));
             }
             (None, [only]) => only.clone(),
             (None, []) => {
-                return Err(Problem::new(Code::NotRunning, format!("no session of `{label}` runs")));
+                return Err(Problem::new(
+                    Code::NotRunning,
+                    format!("no session of `{label}` runs"),
+                ));
             }
             (None, all) => {
-                return Err(Problem::new(Code::Ambiguous, format!("`{label}` has {} running sessions", all.len()))
-                    .hint("name one with `--session`")
-                    .details(all.iter().map(ToString::to_string)));
+                return Err(Problem::new(
+                    Code::Ambiguous,
+                    format!("`{label}` has {} running sessions", all.len()),
+                )
+                .hint("name one with `--session`")
+                .details(all.iter().map(ToString::to_string)));
             }
         };
         let tmux = tmux_name(environment, &name)?;
@@ -379,13 +394,23 @@ impl Node {
 
     /// The URL of the environment's ingress: by name where the system resolves it, else through
     /// the proxy.
-    fn base_url(&self, environment: &Environment, url: Option<String>, named: bool) -> Option<String> {
+    fn base_url(
+        &self,
+        environment: &Environment,
+        url: Option<String>,
+        named: bool,
+    ) -> Option<String> {
         let url = url?;
         if named {
             return Some(url);
         }
         let proxy = self.listeners.proxy()?;
-        Some(format!("http://{}.{}.localhost:{}", environment.project, environment.name, proxy.port()))
+        Some(format!(
+            "http://{}.{}.localhost:{}",
+            environment.project,
+            environment.name,
+            proxy.port()
+        ))
     }
 
     /// Whether the system's resolver finds a name at an address; asked at most every 5 s a
@@ -423,7 +448,10 @@ fn inside(environment: &Environment, relative: &std::path::Path) -> Result<PathB
         || relative.components().any(|part| part == std::path::Component::ParentDir);
     if escapes {
         let place = relative.display();
-        return Err(Problem::new(Code::InvalidArgument, format!("the directory {place} leaves the environment's tree")));
+        return Err(Problem::new(
+            Code::InvalidArgument,
+            format!("the directory {place} leaves the environment's tree"),
+        ));
     }
     Ok(environment.directory().join(relative))
 }
@@ -459,11 +487,16 @@ fn resumed(
     let lost = stopped.iter().filter(|s| s.status == SessionStatus::Lost);
     let session = match &request.name {
         Some(name) => stopped.iter().find(|session| session.name == *name).copied(),
-        None => lost.max_by_key(|s| s.started).or(stopped.iter().max_by_key(|s| s.started)).copied(),
+        None => {
+            lost.max_by_key(|s| s.started).or(stopped.iter().max_by_key(|s| s.started)).copied()
+        }
     };
     let Some(session) = session else {
-        return Err(Problem::new(Code::NotFound, format!("`{label}` has no ended or lost session to resume"))
-            .hint("`dwell sessions` lists them; `dwell attach` goes to a running one"));
+        return Err(Problem::new(
+            Code::NotFound,
+            format!("`{label}` has no ended or lost session to resume"),
+        )
+        .hint("`dwell sessions` lists them; `dwell attach` goes to a running one"));
     };
     let command = resume_command(&session.command);
     Ok((session.name.clone(), command, session.directory.clone()))

@@ -129,11 +129,20 @@ fn services(
             };
             ShownService {
                 name: service.name.clone(),
-                role: if service.role == Role::Relay { ServiceRole::Shared } else { ServiceRole::Isolated },
+                role: if service.role == Role::Relay {
+                    ServiceRole::Shared
+                } else {
+                    ServiceRole::Isolated
+                },
                 state: state(&own, engine),
                 health: health(&own),
                 replicas: (u32::try_from(running).unwrap_or(u32::MAX), service.replicas),
-                addresses: observed.get(holder).into_iter().flatten().map(ToString::to_string).collect(),
+                addresses: observed
+                    .get(holder)
+                    .into_iter()
+                    .flatten()
+                    .map(ToString::to_string)
+                    .collect(),
                 ports: service.ports.iter().map(ToString::to_string).collect(),
                 url: url(service, &names),
                 names,

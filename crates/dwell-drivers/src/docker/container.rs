@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
 use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, StopContainerOptions,
+    EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptions,
 };
 use bytes::Bytes;
 use dwell_core::Generation;
@@ -76,7 +76,8 @@ impl Engine {
             ("type".to_owned(), vec!["container".to_owned()]),
             ("label".to_owned(), vec![labelled.to_owned()]),
         ]);
-        let options = EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
+        let options =
+            EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
         let engine = self.clone();
         self.docker.events(Some(options)).filter_map(move |event| {
             let change = match event {

@@ -43,9 +43,10 @@ pub(super) async fn list(
 
 fn selects(query: &ListEnvironments, environment: &Environment) -> bool {
     let project = query.project.as_ref().is_none_or(|p| *p == environment.project);
-    let name = query.name.as_ref().is_none_or(|name| {
-        *name == environment.name.as_str() || *name == environment.id.as_str()
-    });
+    let name = query
+        .name
+        .as_ref()
+        .is_none_or(|name| *name == environment.name.as_str() || *name == environment.id.as_str());
     let path = query.path.as_ref().is_none_or(|path| {
         path.starts_with(&environment.root) || path.starts_with(&environment.source)
     });
@@ -147,9 +148,12 @@ pub(super) async fn wait(
             let (label, seconds) = (environment.label(), query.timeout);
             let wanted = serde_json::to_value(query.wanted).unwrap_or_default();
             let wanted = wanted.as_str().unwrap_or_default();
-            Err(Problem::new(Code::Timeout, format!("`{label}` was not {wanted} within {seconds} s"))
-                .hint("`dwell status` shows what it is")
-                .into())
+            Err(Problem::new(
+                Code::Timeout,
+                format!("`{label}` was not {wanted} within {seconds} s"),
+            )
+            .hint("`dwell status` shows what it is")
+            .into())
         }
     }
 }

@@ -5,8 +5,8 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use dwell_api::session::{ListSessions, SendText, Session, StartSession, TranscriptQuery};
 use dwell_api::environment::InProject;
+use dwell_api::session::{ListSessions, SendText, Session, StartSession, TranscriptQuery};
 use dwell_core::SessionName;
 use dwell_drivers::session::{Event, Follow, Plain};
 use futures_util::stream;
@@ -42,9 +42,8 @@ pub(super) async fn start(
     Json(request): Json<StartSession>,
 ) -> Answer<Session> {
     let environment = node.find(&name, query.project.as_ref()).await?;
-    let session = node.sessions.once(&key, async {
-        node.start_session(&environment, request).await
-    });
+    let session =
+        node.sessions.once(&key, async { node.start_session(&environment, request).await });
     answer(session.await?)
 }
 

@@ -6,10 +6,10 @@ use dwell_api::environment::{
     ComposeCommand, DiffQuery, InProject, LogLine, LogsQuery, Merge, TextReport, Variables,
 };
 use dwell_api::exec::Exec;
-use dwell_drivers::tree::{self, DiffOptions, MergeOptions, MergeReport};
 use dwell_api::{Code, Problem};
 use dwell_core::environment::Environment;
 use dwell_core::tree::Tree;
+use dwell_drivers::tree::{self, DiffOptions, MergeOptions, MergeReport};
 
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines};
 use crate::environment::stack;
@@ -29,8 +29,7 @@ pub(super) async fn diff(
     Query(query): Query<DiffQuery>,
 ) -> Answer<TextReport> {
     let environment = node.find(&name, query.project.as_ref()).await?;
-    let options =
-        DiffOptions { stat: query.stat, name_only: query.name_only, color: query.color };
+    let options = DiffOptions { stat: query.stat, name_only: query.name_only, color: query.color };
     let state = node.directory(&environment.id);
     let text = tree::diff(tree_of(&environment)?, &state, options).await.or_problem()?;
     answer(TextReport { text: String::from_utf8_lossy(&text).into_owned(), notes: Vec::new() })
@@ -48,11 +47,8 @@ pub(super) async fn merge(
     let environment = node.find(&name, query.project.as_ref()).await?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = lock.lock().await;
-    let options = MergeOptions {
-        squash: request.squash,
-        commit: request.commit,
-        ..MergeOptions::default()
-    };
+    let options =
+        MergeOptions { squash: request.squash, commit: request.commit, ..MergeOptions::default() };
     let state = node.directory(&environment.id);
     let report = tree::merge(tree_of(&environment)?, &state, &options).await.or_problem()?;
     answer(told(&environment, "merged", &report))

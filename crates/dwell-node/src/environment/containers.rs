@@ -70,9 +70,8 @@ fn groups<'a>(
     };
     let mut groups = vec![containers.iter().filter(|c| !in_a_level(c)).collect::<Vec<_>>()];
     for level in &levels {
-        let of_level = |c: &&Container| {
-            in_a_level(c) && c.service.as_ref().is_some_and(|s| level.contains(s))
-        };
+        let of_level =
+            |c: &&Container| in_a_level(c) && c.service.as_ref().is_some_and(|s| level.contains(s));
         groups.push(containers.iter().filter(of_level).collect());
     }
     groups.retain(|group| !group.is_empty());

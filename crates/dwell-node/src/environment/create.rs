@@ -22,8 +22,11 @@ pub(super) async fn record(context: &mut Context) -> Result<(), Problem> {
             if context.node.store.environment(&environment.id).await.or_problem()?.is_some() => {}
         Err(dwell_store::StoreError::Exists) => {
             let label = environment.label();
-            return Err(Problem::new(Code::Exists, format!("environment `{label}` exists already"))
-                .hint("use `dwell up`, or another name"));
+            return Err(Problem::new(
+                Code::Exists,
+                format!("environment `{label}` exists already"),
+            )
+            .hint("use `dwell up`, or another name"));
         }
         Err(error) => return Err(error).or_problem(),
     }

@@ -52,7 +52,8 @@ pub(crate) async fn begin_up(
     project: Option<&ProjectName>,
     mut up: Up,
 ) -> Result<(), Problem> {
-    let variables: BTreeMap<String, String> = std::mem::take(&mut up.variables).0.into_iter().collect();
+    let variables: BTreeMap<String, String> =
+        std::mem::take(&mut up.variables).0.into_iter().collect();
     let found = match node.find(name, project).await {
         Err(problem) if problem.code == Code::NotFound && up.create.is_some() => None,
         found => Some(found?),
@@ -71,7 +72,10 @@ pub(crate) async fn begin_up(
         (Some(there), _) => (there, Kind::Up, None),
         (None, Some(create)) => (environment, Kind::CreateUp, Some(create)),
         (None, None) => {
-            return Err(Problem::new(Code::NotFound, format!("there is no environment `{name}` any more")));
+            return Err(Problem::new(
+                Code::NotFound,
+                format!("there is no environment `{name}` any more"),
+            ));
         }
     };
     if kind == Kind::Up
@@ -210,8 +214,7 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
         (None, None) => project_of(&source)?,
     };
     let name: EnvironmentName = create.name.clone();
-    let root =
-        if create.in_place { source.clone() } else { node.paths.tree(&project, &name) };
+    let root = if create.in_place { source.clone() } else { node.paths.tree(&project, &name) };
     Ok(Environment {
         id: EnvironmentId::from_random(random()?),
         name,
@@ -229,7 +232,12 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
             compose_variables: create.compose_variables.clone(),
             shared: Vec::new(),
             isolate: Vec::new(),
-            copy: create.copy.iter().cloned().chain(config.copy.iter().map(ToString::to_string)).collect(),
+            copy: create
+                .copy
+                .iter()
+                .cloned()
+                .chain(config.copy.iter().map(ToString::to_string))
+                .collect(),
         },
         created: node.now(),
         notes: Vec::new(),
@@ -243,13 +251,15 @@ async fn source_directory(given: &Path) -> Result<std::path::PathBuf, Problem> {
     if !given.is_absolute() {
         return Err(refuse("is not an absolute path".to_owned()));
     }
-    let source = tokio::fs::canonicalize(given).await.map_err(|e| refuse(format!("cannot be used: {e}")))?;
+    let source =
+        tokio::fs::canonicalize(given).await.map_err(|e| refuse(format!("cannot be used: {e}")))?;
     if source.is_dir() { Ok(source) } else { Err(refuse("is not a directory".to_owned())) }
 }
 
 /// The project's name is its directory's, where nothing else says it.
 fn project_of(source: &Path) -> Result<ProjectName, Problem> {
-    let name = source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name =
+        source.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     name.trim_start_matches('.').parse().map_err(|error: dwell_core::NameError| {
         Problem::new(Code::InvalidName, error.to_string())
             .hint("set `project` in dwell.toml or use `--project`")

@@ -35,11 +35,18 @@ pub(super) async fn start(context: &mut Context) -> Result<(), Problem> {
     let options = &context.environment.options;
     let unknown = options.shared.iter().find(|name| !reading.services.contains_key(*name));
     if let Some(name) = unknown {
-        return Err(Problem::new(Code::InvalidArgument, format!("there is no service `{name}` to share"))
-            .hint("`dwell status` lists the services"));
+        return Err(Problem::new(
+            Code::InvalidArgument,
+            format!("there is no service `{name}` to share"),
+        )
+        .hint("`dwell status` lists the services"));
     }
-    let wanted: Vec<ServiceName> =
-        reading.services.values().filter(|s| is_shared(options, s)).map(|s| s.name.clone()).collect();
+    let wanted: Vec<ServiceName> = reading
+        .services
+        .values()
+        .filter(|s| is_shared(options, s))
+        .map(|s| s.name.clone())
+        .collect();
     let node = context.node.clone();
     let _one_at_a_time = node.sharing.lock().await;
     let mut instances = BTreeMap::new();
@@ -66,7 +73,10 @@ pub(super) async fn start(context: &mut Context) -> Result<(), Problem> {
         }
         if left.len() == before {
             let names = left.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            return Err(Problem::new(Code::InvalidCompose, format!("shared services wait for each other: {names}")));
+            return Err(Problem::new(
+                Code::InvalidCompose,
+                format!("shared services wait for each other: {names}"),
+            ));
         }
         waiting = left;
     }
@@ -224,8 +234,9 @@ async fn compose_up(node: &Node, context: &Context, record: &SharedRecord) -> Re
         file: directory.join(super::up::COMPOSE_FILE),
         directory: context.environment.directory().to_owned(),
     };
-    let text = serde_json::to_vec(&record.definition)
-        .map_err(|e| Problem::new(Code::Internal, format!("a definition cannot be written: {e}")))?;
+    let text = serde_json::to_vec(&record.definition).map_err(|e| {
+        Problem::new(Code::Internal, format!("a definition cannot be written: {e}"))
+    })?;
     write(&stack.file, &text)?;
     let options = UpOptions { wait: !is_job(context, &record.service), ..UpOptions::default() };
     let operation = context.operation.clone();
@@ -250,7 +261,7 @@ pub(super) async fn release(context: &mut Context, keep: &[SharedId]) -> Result<
 /// identity stay, so the next user finds its data. Gives the seconds until the next is due.
 pub(crate) async fn end_idle(node: &Node) -> Result<Option<u64>, Problem> {
     let _one_at_a_time = node.sharing.lock().await;
-    let grace = i64::try_from(node.config.shared.grace_seconds).unwrap_or(i64::MAX / 2_000_000);
+    let grace = i64::from(node.config.shared.grace_seconds);
     let mut next = None;
     for record in node.store.shared().await.or_problem()? {
         let Some(since) = record.idle_since else { continue };

@@ -15,9 +15,11 @@ use crate::problem::OrProblem;
 /// are large enough.
 pub(super) async fn allot(context: &mut Context) -> Result<(), Problem> {
     let Some(reading) = &context.reading else { return Ok(()) };
-    let relayed = reading.services.values().filter(|s| is_shared(context, s)).map(|s| s.name.clone());
+    let relayed =
+        reading.services.values().filter(|s| is_shared(context, s)).map(|s| s.name.clone());
     let wanted = needs(&reading.model, &relayed.collect()).or_problem()?;
-    let wanted: Vec<(String, Need)> = wanted.into_iter().map(|need| (need.key, need.need)).collect();
+    let wanted: Vec<(String, Need)> =
+        wanted.into_iter().map(|need| (need.key, need.need)).collect();
     let subnets = subnets(&context.node, context.environment.id.as_str(), &wanted).await?;
     if let Some(reading) = &mut context.reading {
         reading.subnets = subnets;
@@ -57,7 +59,7 @@ pub(super) async fn subnets(
     let pool = Pool::new(node.config.network.pool)
         .map_err(|e| Problem::new(Code::InvalidConfig, e.to_string()))?;
     let taken = taken(node, pool).await?;
-    let needs: Vec<Need> = missing.iter().map(|(_, need)| need.clone()).collect();
+    let needs: Vec<Need> = missing.iter().map(|(_, need)| *need).collect();
     let found = allocate(pool, &taken, &needs).map_err(|exhausted| {
         Problem::new(Code::PoolExhausted, exhausted.to_string())
             .hint("destroy environments that are not needed, or set a larger `[network] pool` in the node's config.toml")

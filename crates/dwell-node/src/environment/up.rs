@@ -45,8 +45,11 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
     let services = compose::services(&model).or_problem()?;
     if services.is_empty() {
         let place = environment.directory().display();
-        return Err(Problem::new(Code::InvalidCompose, format!("the compose project in {place} has no services"))
-            .hint("activate a profile with `--profile`, or check the compose files"));
+        return Err(Problem::new(
+            Code::InvalidCompose,
+            format!("the compose project in {place} has no services"),
+        )
+        .hint("activate a profile with `--profile`, or check the compose files"));
     }
     context.reading = Some(Reading {
         model,
@@ -205,7 +208,8 @@ pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem
     if context.request.before.ran {
         return Ok(());
     }
-    remove_containers(&context.node, &context.environment, super::containers::Manner::AtOnce).await?;
+    remove_containers(&context.node, &context.environment, super::containers::Manner::AtOnce)
+        .await?;
     if context.kind == Kind::CreateUp {
         super::remove::volumes(context).await?;
     }

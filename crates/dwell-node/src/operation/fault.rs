@@ -55,7 +55,10 @@ mod tests {
     #[test]
     fn a_fault_names_step_moment_and_act() {
         let fault = parse("containers:after:abort").unwrap();
-        assert_eq!((fault.step.as_str(), fault.act.as_str()), (word(Step::Containers).as_str(), "abort"));
+        assert_eq!(
+            (fault.step.as_str(), fault.act.as_str()),
+            (word(Step::Containers).as_str(), "abort")
+        );
         assert!(parse("containers").is_none());
     }
 }

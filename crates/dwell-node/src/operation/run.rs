@@ -46,8 +46,9 @@ impl Context {
 pub(crate) async fn run(mut context: Context, key: &str) -> Result<(), Problem> {
     let (node, operation) = (context.node.clone(), context.operation.clone());
     let environment = context.environment.id.clone();
-    let request = serde_json::to_value(&context.request)
-        .map_err(|e| Problem::new(Code::Internal, format!("the request cannot be recorded: {e}")))?;
+    let request = serde_json::to_value(&context.request).map_err(|e| {
+        Problem::new(Code::Internal, format!("the request cannot be recorded: {e}"))
+    })?;
     let journal = Journal {
         id: operation.id.clone(),
         kind: context.kind,
