@@ -20,6 +20,7 @@ mod relay;
 mod resolver;
 mod session;
 mod start;
+mod variables;
 mod view;
 mod world;
 
