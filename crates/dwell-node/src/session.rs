@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use dwell_api::session::{Session, SessionStatus, StartSession};
 use dwell_api::{Code, Problem};
@@ -13,6 +13,7 @@ use dwell_core::{EnvironmentId, SessionName};
 use dwell_drivers::session::{DEFAULT_LIMIT, SessionState, Sessions};
 use dwell_drivers::tmux::{Size, Tmux, TmuxName};
 use dwell_store::SessionRecord;
+use tokio::sync::OnceCell;
 
 use crate::facts::make_directory;
 use crate::node::Node;
@@ -26,7 +27,7 @@ const REPLAYED: usize = 1000;
 /// The node's tmux server, and the starts that may be repeated.
 pub(crate) struct SessionNotes {
     pub(crate) sessions: Sessions,
-    by_key: tokio::sync::Mutex<HashMap<String, Session>>,
+    by_key: Mutex<HashMap<String, Arc<OnceCell<Session>>>>,
 }
 
 impl SessionNotes {
@@ -35,7 +36,7 @@ impl SessionNotes {
         let tmux = Tmux::new(socket).with_include(include);
         let shim = vec![binary.into_os_string(), "session-shim".into()];
         let sessions = Sessions::new(Arc::new(tmux), shim);
-        Self { sessions, by_key: tokio::sync::Mutex::default() }
+        Self { sessions, by_key: Mutex::default() }
     }
 
     /// Starts a session once for each idempotency key; a repeat gets the first one's answer.
@@ -44,16 +45,14 @@ impl SessionNotes {
         key: &str,
         start: impl Future<Output = Result<Session, Problem>>,
     ) -> Result<Session, Problem> {
-        let mut by_key = self.by_key.lock().await;
-        if let Some(session) = by_key.get(key) {
-            return Ok(session.clone());
-        }
-        let session = start.await?;
-        if by_key.len() >= REPLAYED {
-            by_key.clear();
-        }
-        by_key.insert(key.to_owned(), session.clone());
-        Ok(session)
+        let cell = {
+            let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+            if by_key.len() >= REPLAYED {
+                by_key.retain(|_, cell| !cell.initialized());
+            }
+            by_key.entry(key.to_owned()).or_default().clone()
+        };
+        cell.get_or_try_init(|| start).await.cloned()
     }
 }
 
