@@ -7,6 +7,7 @@ mod doctor;
 mod environment;
 mod exec;
 mod facts;
+mod leftover;
 mod listeners;
 mod logs;
 mod names;

@@ -11,6 +11,7 @@ use dwell_api::{Code, Problem};
 use dwell_core::NodeId;
 use dwell_core::config::NodeConfig;
 use dwell_drivers::docker::Engine;
+use dwell_drivers::process::owner;
 use dwell_net::names::NameTable;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -86,7 +87,13 @@ fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
 async fn serve(paths: Paths) -> Result<(), Problem> {
     let config = config(&paths)?;
     let id = node_id(&paths)?;
-    let (store, fresh, incidents) = rebuild::open(&paths.database()).await.or_problem()?;
+    let (store, incidents) = rebuild::open(&paths.database()).await.or_problem()?;
+    // Tools that a killed daemon left running would go on making what is about to be undone.
+    if store.unfinished_operations().await.is_ok_and(|left| !left.is_empty()) {
+        let count = owner::end_leftovers(&paths.state);
+        tracing::info!(count, "tools of an earlier life were ended");
+    }
+    owner::set_owner(&paths.state);
     let engine = Engine::locate().await.or_problem()?;
     let binary = std::env::current_exe()
         .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
@@ -111,9 +118,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         incidents,
         paths,
     });
-    if fresh {
-        rebuild::rebuild(&node).await;
-    }
+    rebuild::rebuild(&node).await;
     for environment in node.store.environments().await.or_problem()? {
         node.facts.load(&environment.id, &node.directory(&environment.id));
     }

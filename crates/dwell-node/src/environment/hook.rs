@@ -67,7 +67,7 @@ async fn run(
         program = program.env(name, value);
     }
     let mut child = program.spawn().or_problem()?;
-    let Some(output) = child.stdout.take() else { return Ok(()) };
+    let (Some(output), _) = child.pipes() else { return Ok(()) };
     let mut lines = BufReader::new(output).lines();
     let failed = |why: String| {
         Problem::new(Code::ToolFailed, format!("the {hook} hook `{command}` {why}"))
