@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use dwell_api::{Code, Event, Problem};
+use dwell_core::config::ProjectConfig;
 use dwell_drivers::process::Program;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -20,7 +21,17 @@ pub(super) async fn setup(context: &mut Context) -> Result<(), Problem> {
     for command in &config.hooks.setup {
         run(context, "setup", &config, command).await?;
     }
-    Ok(())
+    trust_what_was_made(context, &config).await
+}
+
+/// Files that the commands name may have been made by the setup, and nobody else was in the tree
+/// yet: with them, the commands are as trusted as they were.
+async fn trust_what_was_made(context: &Context, config: &ProjectConfig) -> Result<(), Problem> {
+    let environment = &context.environment;
+    let subject = project::trust_subject(environment.directory(), config).await;
+    let Some(subject) = subject.filter(|_| !config.hooks.setup.is_empty()) else { return Ok(()) };
+    let source = environment.source.to_string_lossy();
+    context.node.store.trust(&source, &subject.hash, context.node.now()).await.or_problem()
 }
 
 /// Runs the run hook, before the services start.
@@ -50,7 +61,7 @@ pub(super) async fn archive(context: &mut Context) -> Result<(), Problem> {
 async fn run(
     context: &Context,
     hook: &str,
-    config: &dwell_core::config::ProjectConfig,
+    config: &ProjectConfig,
     command: &str,
 ) -> Result<(), Problem> {
     let environment = &context.environment;
