@@ -18,6 +18,7 @@ mod project;
 mod rebuild;
 mod reconcile;
 mod relay;
+mod reserve;
 mod resolver;
 mod session;
 mod start;

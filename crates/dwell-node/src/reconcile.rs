@@ -12,7 +12,7 @@ use dwell_core::operation::{Journal, Kind, Phase};
 use dwell_drivers::compose::UpOptions;
 
 use crate::environment::{begin_destroy, begin_down, end_idle, stack, start_again};
-use crate::leftover;
+use crate::{leftover, reserve};
 use crate::node::{Node, random};
 use crate::world::{self, EngineState};
 
@@ -61,6 +61,7 @@ pub(crate) async fn run(node: Arc<Node>) {
             Ok(None) => {}
             Err(problem) => tracing::warn!(%problem, "idle shared services were not ended"),
         }
+        reserve::keep(&node.paths.state);
         if let Err(error) = node.store.prune_operations(node.now() - REPLAY).await {
             tracing::warn!(%error, "old operations were not forgotten");
         }

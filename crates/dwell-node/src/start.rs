@@ -26,7 +26,7 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, rebuild, reconcile};
+use crate::{api, rebuild, reconcile, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -103,6 +103,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         tracing::info!(count, "tools of an earlier life were ended");
     }
     owner::set_owner(&paths.state);
+    reserve::keep(&paths.state);
     let engine = Engine::locate().await.or_problem()?;
     let binary = std::env::current_exe()
         .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;

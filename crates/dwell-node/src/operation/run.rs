@@ -12,6 +12,8 @@ use super::{Operation, Request, fault};
 use crate::environment::{Reading, act, undo};
 use crate::node::Node;
 use crate::problem::OrProblem;
+use crate::reserve;
+use dwell_store::StoreError;
 
 /// What the steps of one operation share.
 pub(crate) struct Context {
@@ -60,7 +62,13 @@ pub(crate) async fn run(mut context: Context, key: &str) -> Result<(), Problem> 
         result: None,
         created: node.now(),
     };
-    node.store.add_operation(&journal).await.or_problem()?;
+    match node.store.add_operation(&journal).await {
+        // What removes things frees space.
+        Err(StoreError::Full) if context.kind.finishes() && reserve::release(&node.paths.state) => {
+            node.store.add_operation(&journal).await.or_problem()?;
+        }
+        recorded => recorded.or_problem()?,
+    }
     node.operations.set_active(environment.as_str(), Some(context.kind));
     let result = forward(&mut context, 0).await;
     let result = match result {
