@@ -98,7 +98,7 @@ fn a_life_from_create_to_destroy() {
 
     home.dwell_in(&shop, ["down", "a"]).ok();
     assert_eq!(home.dwell_in(&shop, ["status", "a", "--json"]).json()["status"], "stopped");
-    assert_eq!(resolve(home.dns_port(), "web.a.test"), [], "a stopped service has no name");
+    assert!(resolve(home.dns_port(), "web.a.test").is_empty(), "a stopped service has no name");
     home.dwell_in(&shop, ["down", "a"]).ok();
     home.dwell_in(&shop, ["wait", "a", "--for", "stopped", "--timeout", "10s"]).ok();
     home.dwell_in(&shop, ["up", "a"]).ok();
