@@ -143,7 +143,7 @@ fn problems_have_stable_codes() {
         ("create ../../victim", 2, "usage"),
     ];
     for (line, code, name) in table {
-        let ran = home.dwell_in(&shop, line.split(' ').chain(["--json"]));
+        let ran = home.dwell_in(&shop, ["--json"].into_iter().chain(line.split(' ')));
         ran.fails_with(code);
         let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
         assert_eq!(answer["error"]["code"], name, "{line}: {answer}");
@@ -171,7 +171,7 @@ fn the_environment_may_be_left_out_where_it_is_clear() {
     };
     assert_eq!(name(shop.path()), "a", "the project's only one");
     home.dwell_in(&shop, ["create", "b"]).ok();
-    home.dwell_in(&shop, ["status"]).fails_with(2);
+    home.dwell_in(&shop, ["status"]).fails_with(5);
     let tree = home.dwell_in(&shop, ["path", "b"]).ok().to_owned();
     fs::create_dir(Path::new(&tree).join("below")).unwrap();
     assert_eq!(name(Path::new(&tree)), "b");
@@ -205,10 +205,10 @@ fn up_from_elsewhere_run_with_variables_and_lists_by_project() {
     assert_eq!(list(home.path(), &["--project", "other", "--all"]), ["a", "m", "n"]);
     assert_eq!(list(home.path(), &["--project", "nothing"]), Vec::<String>::new());
 
-    let line = "echo $GREETING $DWELL_ENV $CILO_PROJECT $WEB_HOST; pwd; exit 5";
+    let line = "echo $GREETING $DWELL_ENV $CILO_PROJECT ${WEB_HOST:+host}; pwd; exit 5";
     let ran = home.dwell_in(&shop, ["run", "--env", "GREETING=hello", "sh", "a", "-c", line]);
     ran.fails_with(5);
-    assert!(ran.stdout.contains("hello a shop web.a."), "{ran:?}");
+    assert!(ran.stdout.contains("hello a shop host"), "{ran:?}");
     assert!(ran.stdout.contains(home.data().to_str().unwrap()), "{ran:?}");
 
     home.dwell(["destroy", "--all", "--project", "other", "--yes"]).ok();
@@ -243,7 +243,8 @@ fn up_applies_what_changed_and_nothing_else() {
         ran.json()["changed"].as_bool().unwrap()
     };
     let value = |service: &str, name: &str| {
-        home.dwell_in(&shop, ["exec", "a", service, "printenv", name]).ok().to_owned()
+        let print = format!("echo ${name}");
+        home.dwell_in(&shop, ["exec", "a", service, "sh", "-c", &print]).ok().to_owned()
     };
     let ids = |service: &str| home.containers("a", Some(service));
     assert!(up(&[("WHO", "me")]));
@@ -334,7 +335,7 @@ fn every_way_to_name_compose_files_works() {
     assert_eq!(up("files", &[], &files), "one two");
     let arguments = ["--compose", "two.yaml", "--env-file", "values.env"];
     assert_eq!(up("values", &arguments, &[]), "two");
-    let value = home.dwell_in(&more, ["exec", "values", "two", "printenv", "V"]);
+    let value = home.dwell_in(&more, ["exec", "values", "two", "sh", "-c", "echo $V"]);
     assert_eq!(value.ok(), "from-file");
     let configured = home
         .project("configured")

@@ -202,6 +202,7 @@ fn jobs_and_dependent_services_may_be_shared() {
     init: true
     stop_grace_period: 1s
     command: sleep infinity
+    expose: ['80']
     depends_on: {migrate: {condition: service_completed_successfully}}
   web:
     image: busybox
