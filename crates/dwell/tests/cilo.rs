@@ -119,7 +119,9 @@ fn status_is_what_is_there() {
     let state = |service: usize| status()["services"][service]["state"].to_string();
     wait_until(SOON, "a status that is not memory", || {
         let seen = status();
-        seen["status"] != "running" || home.containers("a", None) != ids || state(0).contains("running")
+        seen["status"] != "running"
+            || home.containers("a", None) != ids
+            || state(0).contains("running")
     });
     let ran = home.dwell_in(&shop, ["run", "sh", "a", "-c", "echo started"]);
     assert!(ran.ok().contains("started"), "{ran:?}");
@@ -172,7 +174,10 @@ fn flags_after_the_environment_belong_to_the_command() {
     home.dwell_in(&shop, ["up", "a"]).ok();
     let ran = home.dwell_in(&shop, ["exec", "a", "web", "ls", "-la", "--help"]);
     assert!(ran.code.is_some() && !ran.stderr.contains("unexpected argument"), "{ran:?}");
-    assert_eq!(home.dwell_in(&shop, ["exec", "a", "web", "echo", "--json", "-q"]).ok(), "--json -q");
+    assert_eq!(
+        home.dwell_in(&shop, ["exec", "a", "web", "echo", "--json", "-q"]).ok(),
+        "--json -q"
+    );
     assert_eq!(home.dwell_in(&shop, ["compose", "a", "ps", "-a", "--services"]).ok(), "web");
     let ran = home.dwell_in(&shop, ["run", "echo", "a", "-p", "x", "--json"]);
     assert!(ran.ok().contains("-p x --json"), "{ran:?}");
@@ -183,17 +188,17 @@ fn flags_after_the_environment_belong_to_the_command() {
 #[test]
 fn a_merge_that_conflicts_fails_and_leaves_no_refs() {
     let home = home();
-    let shop = home
-        .project("shop")
-        .compose(&services(&[idle("web", "")]))
-        .file("file", "one\n")
-        .git();
+    let shop =
+        home.project("shop").compose(&services(&[idle("web", "")])).file("file", "one\n").git();
     home.dwell_in(&shop, ["create", "a"]).ok();
     let tree = home.dwell_in(&shop, ["path", "a"]).ok().to_owned();
     let refs = || git(&shop, ["for-each-ref", "--format", "%(refname)"]).ok().to_owned();
     let (head, known) = (git(&shop, ["rev-parse", "HEAD"]).ok().to_owned(), refs());
     fs::write(Path::new(&tree).join("file"), "theirs\n").unwrap();
-    assert!(home.dwell_in(&shop, ["diff", "a"]).ok().contains("theirs"), "uncommitted work is seen");
+    assert!(
+        home.dwell_in(&shop, ["diff", "a"]).ok().contains("theirs"),
+        "uncommitted work is seen"
+    );
     git(&tree, ["commit", "--quiet", "--all", "--message", "theirs"]).ok();
     assert_eq!(git(&shop, ["rev-parse", "HEAD"]).ok(), head, "the source does not move");
     fs::write(shop.path().join("file"), "ours\n").unwrap();
@@ -231,7 +236,8 @@ fn special_files_are_left_out() {
 #[test]
 fn private_files_stay_private() {
     let home = home();
-    let shop = home.project("shop").compose(&services(&[idle("web", "")])).file(".env", "KEY=secret\n");
+    let shop =
+        home.project("shop").compose(&services(&[idle("web", "")])).file(".env", "KEY=secret\n");
     fs::set_permissions(shop.path().join(".env"), fs::Permissions::from_mode(0o600)).unwrap();
     home.dwell_in(&shop, ["create", "a"]).ok();
     let tree = home.dwell_in(&shop, ["path", "a"]).ok().to_owned();
@@ -262,8 +268,12 @@ fn compose_features_that_broke_work() {
     assert!(resolve(port, "tool.a.test").is_empty(), "an inactive profile has no name");
     let status = home.dwell_in(&shop, ["status", "b", "--json"]).json();
     assert_eq!(status["status"], "running", "{status}");
-    let names: Vec<&str> =
-        status["services"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = status["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["host", "my_db", "side", "web"]);
     home.dwell_in(&shop, ["exec", "a", "web", "ping", "-c", "1", "-W", "2", "store"]).ok();
     home.dwell_in(&shop, ["exec", "a", "web", "ping", "-c", "1", "-W", "2", "my-db.a.test"]).ok();
