@@ -44,8 +44,12 @@ pub(crate) struct Before {
     pub(crate) desired: Desired,
     /// Whether any of its containers ran.
     pub(crate) ran: bool,
-    /// Keys of the subnets it had.
-    pub(crate) subnets: Vec<String>,
+    /// The subnets it had: key and network.
+    #[serde(default)]
+    pub(crate) subnets: Vec<(String, String)>,
+    /// The volumes it had.
+    #[serde(default)]
+    pub(crate) volumes: Vec<String>,
     /// Shared instances it used.
     pub(crate) shared: Vec<SharedId>,
 }

@@ -15,7 +15,7 @@ use super::{Answer, Json, Key, Query, Refusal, Shared, answer, operate};
 use crate::environment::{self as operations, begin_create, begin_destroy, begin_down, begin_up};
 use crate::node::Node;
 use crate::problem::OrProblem;
-use crate::view;
+use crate::{view, world};
 
 /// Lists environments. Looks at nothing and wakes nothing: it tells what was last seen.
 #[utoipa::path(get, path = "/v1/environments", params(ListEnvironments), responses((status = 200, body = [Shown])))]
@@ -23,6 +23,7 @@ pub(super) async fn list(
     State(node): Shared,
     Query(query): Query<ListEnvironments>,
 ) -> Answer<Vec<Shown>> {
+    world::freshen(&node).await;
     let mut sessions = std::collections::HashMap::new();
     for session in node.sessions(None).await? {
         if session.status == dwell_api::session::SessionStatus::Running {
@@ -61,6 +62,7 @@ pub(super) async fn one(
     Query(query): Query<InProject>,
 ) -> Answer<Shown> {
     let environment = node.find(&name, query.project.as_ref()).await?;
+    world::freshen(&node).await;
     answer(node.see(&environment).await)
 }
 

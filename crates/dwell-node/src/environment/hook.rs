@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use dwell_api::{Code, Event, Problem};
+use dwell_core::config::ProjectConfig;
 use dwell_drivers::process::Program;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -20,7 +21,17 @@ pub(super) async fn setup(context: &mut Context) -> Result<(), Problem> {
     for command in &config.hooks.setup {
         run(context, "setup", &config, command).await?;
     }
-    Ok(())
+    trust_what_was_made(context, &config).await
+}
+
+/// Files that the commands name may have been made by the setup, and nobody else was in the tree
+/// yet: with them, the commands are as trusted as they were.
+async fn trust_what_was_made(context: &Context, config: &ProjectConfig) -> Result<(), Problem> {
+    let environment = &context.environment;
+    let subject = project::trust_subject(environment.directory(), config).await;
+    let Some(subject) = subject.filter(|_| !config.hooks.setup.is_empty()) else { return Ok(()) };
+    let source = environment.source.to_string_lossy();
+    context.node.store.trust(&source, &subject.hash, context.node.now()).await.or_problem()
 }
 
 /// Runs the run hook, before the services start.
@@ -50,7 +61,7 @@ pub(super) async fn archive(context: &mut Context) -> Result<(), Problem> {
 async fn run(
     context: &Context,
     hook: &str,
-    config: &dwell_core::config::ProjectConfig,
+    config: &ProjectConfig,
     command: &str,
 ) -> Result<(), Problem> {
     let environment = &context.environment;
@@ -75,7 +86,7 @@ async fn execute(context: &Context, hook: &str, command: &str) -> Result<(), Pro
         program = program.env(name, value);
     }
     let mut child = program.spawn().or_problem()?;
-    let Some(output) = child.stdout.take() else { return Ok(()) };
+    let (Some(output), _) = child.pipes() else { return Ok(()) };
     let mut lines = BufReader::new(output).lines();
     let failed = |why: String| {
         Problem::new(Code::ToolFailed, format!("the {hook} hook `{command}` {why}"))

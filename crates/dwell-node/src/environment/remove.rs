@@ -58,6 +58,10 @@ pub(super) async fn made_tree(context: &mut Context) -> Result<(), Problem> {
 
 async fn remove_tree(context: &mut Context) -> Result<(), Problem> {
     let environment = &context.environment;
+    // In place, whether or not that was recorded yet.
+    if environment.root == environment.source {
+        return Ok(());
+    }
     let state = context.node.directory(&environment.id);
     let tree = environment.tree.clone().unwrap_or_else(|| Tree {
         kind: TreeKind::Worktree,

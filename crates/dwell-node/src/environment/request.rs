@@ -27,11 +27,13 @@ pub(crate) async fn begin_create(
     let environment = planned(&node, &create).await?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = acquire(&lock, &operation, &environment).await;
-    if exists(&node, &environment).await?.is_some() {
+    if let Some(there) = exists(&node, &environment).await? {
+        refuse_half_gone(&there)?;
         let label = environment.label();
         return Err(Problem::new(Code::Exists, format!("environment `{label}` exists already"))
             .hint("use `dwell up`, or another name"));
     }
+    refuse_what_is_there(&environment)?;
     let variables = create.variables.0.iter().cloned().collect();
     let request = Request {
         environment,
@@ -78,13 +80,20 @@ pub(crate) async fn begin_up(
             ));
         }
     };
+    match kind {
+        Kind::Up => refuse_half_gone(&environment)?,
+        _ => refuse_what_is_there(&environment)?,
+    }
     if kind == Kind::Up
         && let Some(outcome) = nothing_to_do(&node, &environment, &up, &variables).await
     {
         operation.end(Ok(outcome));
         return Ok(());
     }
-    let before = before(&node, &environment).await?;
+    let mut before = before(&node, &environment).await?;
+    if kind == Kind::Up {
+        before.volumes = volumes(&node, &environment).await?;
+    }
     let create = create.map(|c| CreateEnvironment { variables: Default::default(), ..c });
     let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
     merge_choices(&mut request);
@@ -162,9 +171,33 @@ pub(crate) async fn losses(node: &Node, environment: &Environment) -> Result<Los
         losses.unmerged_commits = unsaved.unmerged_commits;
     }
     losses.sessions = node.running_session_names(&environment.id).await;
-    let labelled = format!("{}={}", dwell_core::observed::label::ENVIRONMENT, environment.id);
-    losses.volumes = node.engine.volumes(&labelled).await.unwrap_or_default();
+    losses.volumes = volumes(node, environment).await.unwrap_or_default();
     Ok(losses)
+}
+
+async fn volumes(node: &Node, environment: &Environment) -> Result<Vec<String>, Problem> {
+    let labelled = format!("{}={}", dwell_core::observed::label::ENVIRONMENT, environment.id);
+    node.engine.volumes(&labelled).await.or_problem()
+}
+
+/// An environment can only be made where nothing is: what is there is somebody's.
+fn refuse_what_is_there(environment: &Environment) -> Result<(), Problem> {
+    let root = &environment.root;
+    if *root == environment.source || std::fs::symlink_metadata(root).is_err() {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Exists, format!("there is something in {} already", root.display()))
+        .hint("move it away, or choose another name"))
+}
+
+/// An environment whose destruction has begun can only be destroyed.
+fn refuse_half_gone(environment: &Environment) -> Result<(), Problem> {
+    if environment.desired != Desired::Destroyed {
+        return Ok(());
+    }
+    let label = environment.label();
+    Err(Problem::new(Code::Conflict, format!("`{label}` is being destroyed"))
+        .hint("wait until it is gone, or finish it now with `dwell destroy --force`"))
 }
 
 async fn acquire<'a>(
@@ -184,7 +217,13 @@ async fn exists(node: &Node, environment: &Environment) -> Result<Option<Environ
 }
 
 fn nothing_before() -> Before {
-    Before { desired: Desired::Stopped, ran: false, subnets: Vec::new(), shared: Vec::new() }
+    Before {
+        desired: Desired::Stopped,
+        ran: false,
+        subnets: Vec::new(),
+        volumes: Vec::new(),
+        shared: Vec::new(),
+    }
 }
 
 async fn before(node: &Node, environment: &Environment) -> Result<Before, Problem> {
@@ -198,7 +237,8 @@ async fn before(node: &Node, environment: &Environment) -> Result<Before, Proble
     Ok(Before {
         desired: environment.desired,
         ran: !node.world.containers(&environment.id).is_empty(),
-        subnets: subnets.into_iter().map(|(key, _)| key).collect(),
+        subnets,
+        volumes: Vec::new(),
         shared,
     })
 }

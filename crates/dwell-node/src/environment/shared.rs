@@ -269,6 +269,15 @@ pub(super) async fn release(context: &mut Context, keep: &[SharedId]) -> Result<
     Ok(())
 }
 
+/// Makes the environment a user of the shared instances that it used before, and of no others.
+pub(super) async fn undo(context: &mut Context) -> Result<(), Problem> {
+    let before = context.request.before.shared.clone();
+    for id in &before {
+        context.node.store.use_shared(id, &context.environment.id).await.or_problem()?;
+    }
+    release(context, &before).await
+}
+
 /// Ends shared instances that nobody has used for the grace period. Their volumes and their
 /// identity stay, so the next user finds its data. Gives the seconds until the next is due.
 pub(crate) async fn end_idle(node: &Node) -> Result<Option<u64>, Problem> {
@@ -279,7 +288,8 @@ pub(crate) async fn end_idle(node: &Node) -> Result<Option<u64>, Problem> {
         let Some(since) = record.idle_since else { continue };
         let labelled = format!("{}={}", label::SHARED, record.id);
         let found = node.engine.containers(&labelled).await.or_problem()?;
-        if found.is_empty() {
+        let subnets = node.store.subnets_of(record.id.as_str()).await.or_problem()?;
+        if found.is_empty() && subnets.is_empty() {
             continue;
         }
         let left = since + grace * 1_000_000 - node.now();

@@ -1,6 +1,7 @@
 //! Bringing an environment up: reading its project, isolating it, starting its containers.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use dwell_api::{Code, Event, Problem};
 use dwell_core::compose::{self, Isolated, Isolation};
@@ -12,7 +13,7 @@ use dwell_drivers::docker::LogOptions;
 use futures_util::StreamExt;
 use serde_json::Value;
 
-use super::{Reading, create, remove_containers, stamp};
+use super::{Reading, create, former, remove_containers, stamp};
 use crate::facts::{Facts, Stamp, write};
 use crate::node::Node;
 use crate::operation::Context;
@@ -20,7 +21,7 @@ use crate::problem::{IntoProblem, OrProblem};
 use crate::{project, world};
 
 /// How long reading the last words of a container may take.
-const LOG_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+const LOG_LIMIT: Duration = Duration::from_secs(2);
 const MODEL_FILE: &str = "model.json";
 /// The compose file of the isolated environment.
 pub(crate) const COMPOSE_FILE: &str = "compose.json";
@@ -103,6 +104,7 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     };
     let node = context.node.clone();
     let id = context.environment.id.clone();
+    former::keep(context)?;
     node.facts.put(&id, &node.directory(&id), facts)?;
     match start(context, &isolated.compose).await {
         // A phantom of a container that the engine lost still holds the name: take others.
@@ -117,6 +119,9 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
         result => explain_failure(context, result).await?,
     }
     world::look_at(&node, &id).await;
+    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
+        context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
+    }
     Ok(())
 }
 
@@ -126,6 +131,10 @@ async fn explain_failure(
     result: Result<(), ComposeError>,
 ) -> Result<(), Problem> {
     let Err(error) = result else { return Ok(()) };
+    // That the engine went away says more than what compose made of it.
+    if let Err(gone) = context.node.engine.ping(Duration::from_secs(2)).await {
+        return Err(gone.into_problem().details([error.to_string()]));
+    }
     let mut problem = error.into_problem();
     let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
     let found = context.node.engine.containers(&labelled).await.unwrap_or_default();
@@ -189,7 +198,11 @@ async fn start(context: &Context, compose: &Value) -> Result<(), ComposeError> {
     let up = &context.request.up;
     let options = UpOptions { build: up.build, recreate: up.recreate, wait: up.wait };
     let operation = context.operation.clone();
-    stack.up(options, move |line| operation.tell(Event::Output { line })).await
+    let started = stack.up(options, move |line| operation.tell(Event::Output { line }));
+    tokio::select! {
+        result = started => result,
+        error = world::lost(&context.node) => Err(error.into()),
+    }
 }
 
 /// Containers of other generations of this environment are leftovers.
@@ -202,18 +215,55 @@ async fn remove_leftovers(context: &Context) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Removes what this operation started, unless the environment ran before: then its containers
-/// stay, and the reconciler sees to them.
+/// Removes what this operation started. An environment that ran before runs again as it did.
 pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem> {
+    let restored = former::restore(context)?;
     if context.request.before.ran {
-        return Ok(());
+        if restored {
+            bring_former_back(context).await?;
+        }
+    } else {
+        let (node, environment) = (&context.node, &context.environment);
+        remove_containers(node, environment, super::containers::Manner::AtOnce).await?;
     }
-    remove_containers(&context.node, &context.environment, super::containers::Manner::AtOnce)
-        .await?;
     if context.kind == Kind::CreateUp {
         super::remove::volumes(context).await?;
+    } else {
+        remove_new_volumes(context).await?;
     }
     world::look_at(&context.node, &context.environment.id).await;
+    Ok(())
+}
+
+/// Has compose make what ran before, as it was, and removes the networks that are not part of it.
+async fn bring_former_back(context: &Context) -> Result<(), Problem> {
+    let (node, environment) = (&context.node, &context.environment);
+    let stack = stack(node, environment);
+    if !stack.file.is_file() {
+        return Ok(());
+    }
+    let operation = context.operation.clone();
+    let line = move |line| operation.tell(Event::Output { line });
+    stack.up(UpOptions::default(), line).await.or_problem()?;
+    let file = std::fs::read_to_string(&stack.file).unwrap_or_default();
+    let labelled = format!("{}={}", label::ENVIRONMENT, environment.id);
+    for network in node.engine.networks(Some(&labelled)).await.or_problem()? {
+        if !file.contains(&format!("\"{}\"", network.name)) {
+            node.engine.remove_network(&network.id).await.or_problem()?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the volumes that this operation made.
+async fn remove_new_volumes(context: &Context) -> Result<(), Problem> {
+    let engine = &context.node.engine;
+    let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
+    for volume in engine.volumes(&labelled).await.or_problem()? {
+        if !context.request.before.volumes.contains(&volume) {
+            engine.remove_volume(&volume).await.or_problem()?;
+        }
+    }
     Ok(())
 }
 
