@@ -74,7 +74,10 @@ fn a_life_from_create_to_destroy() {
     assert_eq!((&web["state"], &web["role"]), (&"running".into(), &"isolated".into()));
     let address = web["addresses"][0].as_str().unwrap();
     for name in ["web.a.test", "web.a.shop.test", "shop.a.test", "x.shop.a.test"] {
-        assert_eq!(resolve(home.dns_port(), name), [address.parse::<std::net::Ipv4Addr>().unwrap()]);
+        assert_eq!(
+            resolve(home.dns_port(), name),
+            [address.parse::<std::net::Ipv4Addr>().unwrap()]
+        );
     }
 
     let url = home.dwell_in(&shop, ["url", "a"]);
@@ -110,7 +113,8 @@ fn a_life_from_create_to_destroy() {
     assert!(!Path::new(&tree).exists());
     assert_eq!(git(&shop, ["branch", "--list", "dwell/*"]).ok(), "");
     let files = |all: std::collections::BTreeMap<std::path::PathBuf, _>| {
-        all.into_iter().filter(|(path, _)| !path.components().any(|c| c.as_os_str() == ".git"))
+        all.into_iter()
+            .filter(|(path, _)| !path.components().any(|c| c.as_os_str() == ".git"))
             .collect::<Vec<_>>()
     };
     assert_eq!(files(shop.content()), files(before), "the user's files were changed");
@@ -143,7 +147,7 @@ fn problems_have_stable_codes() {
         ("create ../../victim", 2, "usage"),
     ];
     for (line, code, name) in table {
-        let ran = home.dwell_in(&shop, line.split(' ').chain(["--json"]));
+        let ran = home.dwell_in(&shop, ["--json"].into_iter().chain(line.split(' ')));
         ran.fails_with(code);
         let answer: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
         assert_eq!(answer["error"]["code"], name, "{line}: {answer}");
@@ -171,7 +175,7 @@ fn the_environment_may_be_left_out_where_it_is_clear() {
     };
     assert_eq!(name(shop.path()), "a", "the project's only one");
     home.dwell_in(&shop, ["create", "b"]).ok();
-    home.dwell_in(&shop, ["status"]).fails_with(2);
+    home.dwell_in(&shop, ["status"]).fails_with(5);
     let tree = home.dwell_in(&shop, ["path", "b"]).ok().to_owned();
     fs::create_dir(Path::new(&tree).join("below")).unwrap();
     assert_eq!(name(Path::new(&tree)), "b");
@@ -205,10 +209,10 @@ fn up_from_elsewhere_run_with_variables_and_lists_by_project() {
     assert_eq!(list(home.path(), &["--project", "other", "--all"]), ["a", "m", "n"]);
     assert_eq!(list(home.path(), &["--project", "nothing"]), Vec::<String>::new());
 
-    let line = "echo $GREETING $DWELL_ENV $CILO_PROJECT $WEB_HOST; pwd; exit 5";
+    let line = "echo $GREETING $DWELL_ENV $CILO_PROJECT ${WEB_HOST:+host}; pwd; exit 5";
     let ran = home.dwell_in(&shop, ["run", "--env", "GREETING=hello", "sh", "a", "-c", line]);
     ran.fails_with(5);
-    assert!(ran.stdout.contains("hello a shop web.a."), "{ran:?}");
+    assert!(ran.stdout.contains("hello a shop host"), "{ran:?}");
     assert!(ran.stdout.contains(home.data().to_str().unwrap()), "{ran:?}");
 
     home.dwell(["destroy", "--all", "--project", "other", "--yes"]).ok();
@@ -222,8 +226,7 @@ fn up_from_elsewhere_run_with_variables_and_lists_by_project() {
 #[test]
 fn up_applies_what_changed_and_nothing_else() {
     let home = home();
-    let base = "services:\n".to_owned()
-        + &idle("base", "    environment: {FROM: base}\n");
+    let base = "services:\n".to_owned() + &idle("base", "    environment: {FROM: base}\n");
     let included = "services:\n".to_owned() + &idle("inc", "    environment: {FROM: included}\n");
     let main = "include: [part/included.yaml]\nservices:\n".to_owned()
         + &idle("web", "    environment: {WHO: '${WHO:-nobody}', FILE: '${FILE:-none}'}\n")
@@ -243,7 +246,8 @@ fn up_applies_what_changed_and_nothing_else() {
         ran.json()["changed"].as_bool().unwrap()
     };
     let value = |service: &str, name: &str| {
-        home.dwell_in(&shop, ["exec", "a", service, "printenv", name]).ok().to_owned()
+        let print = format!("echo ${name}");
+        home.dwell_in(&shop, ["exec", "a", service, "sh", "-c", &print]).ok().to_owned()
     };
     let ids = |service: &str| home.containers("a", Some(service));
     assert!(up(&[("WHO", "me")]));
@@ -334,7 +338,7 @@ fn every_way_to_name_compose_files_works() {
     assert_eq!(up("files", &[], &files), "one two");
     let arguments = ["--compose", "two.yaml", "--env-file", "values.env"];
     assert_eq!(up("values", &arguments, &[]), "two");
-    let value = home.dwell_in(&more, ["exec", "values", "two", "printenv", "V"]);
+    let value = home.dwell_in(&more, ["exec", "values", "two", "sh", "-c", "echo $V"]);
     assert_eq!(value.ok(), "from-file");
     let configured = home
         .project("configured")
@@ -367,9 +371,8 @@ fn waiting_for_health_and_building() {
     let tree = home.dwell_in(&shop, ["path", "a"]).ok().to_owned();
     fs::write(Path::new(&tree).join("version"), "2\n").unwrap();
     home.dwell_in(&shop, ["up", "a", "--build"]).ok();
-    let version = |name| {
-        home.dwell_in(&shop, ["exec", name, "app", "cat", "/version"]).ok().to_owned()
-    };
+    let version =
+        |name| home.dwell_in(&shop, ["exec", name, "app", "cat", "/version"]).ok().to_owned();
     assert_eq!((version("a").as_str(), version("b").as_str()), ("2", "1"));
     let tag = docker(["image", "ls", "--quiet", "dwell-test-fixed-tag"]);
     assert_eq!(tag.ok(), "", "the fixed tag is private to each environment");

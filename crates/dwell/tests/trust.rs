@@ -28,11 +28,10 @@ const IDLE: &str = "services:
 fn hooks_run_only_as_they_were_trusted() {
     let home = home();
     let config = "[hooks]\nsetup = './prepare'\n";
-    let shop = home
-        .project("shop")
-        .compose(IDLE)
-        .file("dwell.toml", config)
-        .script("prepare", "#!/bin/sh\necho $DWELL_ENV $CILO_ENV $OF_CALLER > prepared; pwd >> prepared\n");
+    let shop = home.project("shop").compose(IDLE).file("dwell.toml", config).script(
+        "prepare",
+        "#!/bin/sh\necho $DWELL_ENV $CILO_ENV $OF_CALLER > prepared; pwd >> prepared\n",
+    );
     let refused = home.dwell_in(&shop, ["up", "a"]);
     assert!(refused.fails_with(6).contains("./prepare"), "the commands are named: {refused:?}");
     assert!(refused.stderr.contains("dwell trust"), "{refused:?}");
@@ -55,8 +54,30 @@ fn hooks_run_only_as_they_were_trusted() {
     home.dwell_in(&shop, ["up", "a"]).ok();
 
     home.dwell_in(&shop, ["trust", "--yes"]).ok();
+    home.dwell_in(&shop, ["create", "c"]).ok();
     home.dwell_in(&shop, ["trust", "--revoke"]).ok();
     home.dwell_in(&shop, ["up", "b"]).fails_with(6);
+}
+
+#[test]
+fn what_a_trusted_hook_writes_asks_nobody_and_what_others_write_does() {
+    let home = home();
+    let shop = home
+        .project("shop")
+        .compose(IDLE)
+        .file("template", "v=1\n")
+        .file("dwell.toml", "[hooks]\nrun = 'sh ./prepare && cp template values'\n")
+        .script("prepare", "#!/bin/sh\ntrue\n");
+    home.dwell_in(&shop, ["trust", "--yes"]).ok();
+    home.dwell_in(&shop, ["up", "a"]).ok();
+    home.dwell_in(&shop, ["up", "a", "--recreate"]).ok();
+    let tree = home.dwell_in(&shop, ["path", "a"]).ok().to_owned();
+    fs::write(format!("{tree}/prepare"), "#!/bin/sh\necho other > other\n").unwrap();
+    let refused = home.dwell_in(&shop, ["up", "a", "--recreate"]);
+    assert!(refused.fails_with(6).contains(&tree), "the place to trust is named: {refused:?}");
+    home.dwell(["trust", &tree, "--yes"]).ok();
+    home.dwell_in(&shop, ["up", "a", "--recreate"]).ok();
+    assert!(std::path::Path::new(&tree).join("other").exists());
 }
 
 #[test]
@@ -140,7 +161,7 @@ env:
     let read = |name: &str| fs::read_to_string(format!("{tree}/{name}")).unwrap();
     assert_eq!(read(".env"), "URL=http://api.localhost/a\n", "rendered once");
     assert_eq!(read("hooked"), "a\n");
-    assert_eq!(home.dwell_in(&shop, ["exec", "a", "web", "printenv", "VALUE"]).ok(), "set");
+    assert_eq!(home.dwell_in(&shop, ["exec", "a", "web", "sh", "-c", "echo $VALUE"]).ok(), "set");
     let port = home.dns_port();
     for name in ["web.a.local-test", "pc.a.local-test", "my-app.a.local-test"] {
         assert_eq!(dwell_testkit::resolve(port, name).len(), 1, "{name}");

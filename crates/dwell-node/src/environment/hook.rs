@@ -66,8 +66,16 @@ async fn run(
 ) -> Result<(), Problem> {
     let environment = &context.environment;
     let (source, directory) = (&environment.source, environment.directory());
-    project::require_trust_in(&context.node, source, directory, config).await?;
+    let node = &context.node;
+    project::require_trust_in(node, source, directory, config).await?;
     context.operation.note(format!("running the {hook} hook: {command}"));
+    let result = execute(context, hook, command).await;
+    project::keep_trust(node, source, directory, config).await?;
+    result
+}
+
+async fn execute(context: &Context, hook: &str, command: &str) -> Result<(), Problem> {
+    let environment = &context.environment;
     let mut program = Program::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
         .directory(environment.directory());

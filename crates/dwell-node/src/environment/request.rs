@@ -56,9 +56,9 @@ pub(crate) async fn begin_up(
 ) -> Result<(), Problem> {
     let variables: BTreeMap<String, String> =
         std::mem::take(&mut up.variables).0.into_iter().collect();
-    let found = match node.find(name, project).await {
-        Err(problem) if problem.code == Code::NotFound && up.create.is_some() => None,
-        found => Some(found?),
+    let found = match &up.create {
+        Some(create) => meant(&node, name, project, create).await?,
+        None => Some(node.find(name, project).await?),
     };
     let (environment, create) = match (found, up.create.take()) {
         (Some(environment), _) => (environment, None),
@@ -282,6 +282,42 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
         created: node.now(),
         notes: Vec::new(),
     })
+}
+
+/// The environment that somebody means who would make it if it were missing: the one of the
+/// project that they are in. Only outside of any project does the name alone find one.
+async fn meant(
+    node: &Node,
+    name: &str,
+    project: Option<&ProjectName>,
+    create: &CreateEnvironment,
+) -> Result<Option<Environment>, Problem> {
+    let own = match project.or(create.project.as_ref()) {
+        Some(given) => Some(given.clone()),
+        None if is_project(create) => {
+            let source = source_directory(&create.source).await?;
+            let configured = project::load(&source).await?.project;
+            Some(configured.map_or_else(|| project_of(&source), Ok)?)
+        }
+        None => None,
+    };
+    match own {
+        Some(own) => node.store.environment_named(&own, &create.name).await.or_problem(),
+        None => match node.find(name, None).await {
+            Err(problem) if problem.code == Code::NotFound => Ok(None),
+            found => found.map(Some),
+        },
+    }
+}
+
+/// Whether a directory is a project, or is said to be one.
+fn is_project(create: &CreateEnvironment) -> bool {
+    let said = create.empty
+        || !create.compose_files.is_empty()
+        || create.compose_variables.contains_key("COMPOSE_FILE");
+    let marks = [dwell_core::config::PROJECT_FILE, dwell_core::config::CILO_FILE];
+    let marks = super::stamp::DEFAULTS.iter().chain(&marks);
+    said || marks.into_iter().any(|mark| create.source.join(mark).is_file())
 }
 
 async fn source_directory(given: &Path) -> Result<std::path::PathBuf, Problem> {
