@@ -8,15 +8,17 @@ mod dns;
 mod docker;
 mod engine;
 mod home;
+mod http;
 mod process;
 mod project;
 mod slot;
 mod wait;
 
-pub use dns::{lookup, resolve};
+pub use dns::{Answer, ask, lookup, resolve};
 pub use docker::{docker, labelled, remove_labelled};
 pub use engine::Engine;
 pub use home::TestHome;
+pub use http::http;
 pub use process::{Ran, run};
 pub use project::{Project, git};
 pub use slot::free_port;
