@@ -48,7 +48,7 @@ check: setup ## format, lints, dependency policy, layout
 ifneq ($(DENY),)
 	cargo deny --workspace check bans licenses sources
 endif
-	cargo test --locked --target $(TARGET) -p dwell-testkit --test tidy
+	cargo test $(CARGO_FLAGS) --test tidy
 
 audit: ## known vulnerabilities in dependencies (takes cargo-deny and a connection)
 	cargo deny --workspace check advisories

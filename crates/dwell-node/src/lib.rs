@@ -22,6 +22,7 @@ mod reserve;
 mod resolver;
 mod session;
 mod start;
+mod variables;
 mod view;
 mod world;
 

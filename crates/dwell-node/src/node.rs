@@ -23,6 +23,7 @@ use crate::operation::{Context, Operations};
 use crate::problem::OrProblem;
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
+use crate::variables::Resolving;
 use crate::world::World;
 use crate::{names, view};
 
@@ -40,6 +41,7 @@ pub(crate) struct Node {
     pub(crate) facts: FactsCache,
     pub(crate) relay: RelayImage,
     pub(crate) sessions: SessionNotes,
+    pub(crate) resolving: Resolving,
     /// Held while subnets are chosen, so that two choosers never take the same.
     pub(crate) allocation: tokio::sync::Mutex<()>,
     /// One at a time for everything that starts or stops shared instances.

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dwell_api::environment::{Destroy, Status};
+use dwell_api::environment::Destroy;
 use dwell_core::EnvironmentId;
 use dwell_core::environment::{Desired, Environment};
+use dwell_core::observed::Container;
 use dwell_core::operation::{Journal, Kind, Phase};
 
 use crate::environment::{begin_destroy, begin_down, end_idle, start_again};
 use crate::node::{Node, random};
+use crate::view::is_well;
 use crate::world::EngineState;
 use crate::{leftover, reserve};
 
@@ -25,6 +27,8 @@ const REPLAY: i64 = 24 * 3600 * 1_000_000;
 #[derive(Default)]
 struct Tries {
     next: HashMap<EnvironmentId, (Instant, Duration)>,
+    /// The meeting with the engine after which an environment was last brought back.
+    revived: HashMap<EnvironmentId, u64>,
 }
 
 impl Tries {
@@ -82,7 +86,7 @@ async fn environments(node: &Arc<Node>, tries: &mut Tries) {
             continue;
         }
         let done = match environment.desired {
-            Desired::Running if is_down(node, &environment).await => {
+            Desired::Running if is_down(node, &environment, tries) => {
                 if !shared_checked {
                     shared_checked = true;
                     if let Err(problem) = start_again(node).await {
@@ -109,16 +113,20 @@ async fn environments(node: &Arc<Node>, tries: &mut Tries) {
     }
 }
 
-/// Whether an environment that should run has nothing running, or lacks a container.
-async fn is_down(node: &Node, environment: &Environment) -> bool {
+/// Whether an environment that should run lacks a container, or has had nothing running since
+/// the engine came back. Services that end by themselves while the engine runs are left to their
+/// restart policies, as compose leaves them.
+fn is_down(node: &Node, environment: &Environment, tries: &mut Tries) -> bool {
     let Some(facts) = node.facts.get(&environment.id) else { return false };
     let containers = node.world.containers(&environment.id);
-    let seen = node.see(environment).await;
     let lacks = facts.services.values().any(|service| {
         let own = containers.iter().filter(|c| c.service.as_ref() == Some(&service.name)).count();
         own < usize::try_from(service.replicas).unwrap_or(usize::MAX)
     });
-    seen.status == Status::Stopped || lacks
+    let dark = !containers.iter().any(Container::runs) && !is_well(&facts, &containers, false);
+    let met = node.world.met();
+    let first_look = tries.revived.insert(environment.id.clone(), met) != Some(met);
+    lacks || (dark && first_look)
 }
 
 /// Starts an environment's containers as they were, without reading its project anew.

@@ -2,37 +2,32 @@
 //! client and the daemon itself.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
-use dwell_api::environment::Variables;
 use dwell_api::session::{Session, SessionStatus, StartSession};
 use dwell_api::{Code, Problem};
-use dwell_core::agent::{Agent, ServiceFacts, SessionFacts, resume_command, variables};
+use dwell_core::agent::{Agent, resume_command};
 use dwell_core::environment::Environment;
-use dwell_core::published::address_holder;
 use dwell_core::{EnvironmentId, SessionName};
 use dwell_drivers::session::{DEFAULT_LIMIT, SessionState, Sessions};
 use dwell_drivers::tmux::{Size, Tmux, TmuxName};
 use dwell_store::SessionRecord;
+use tokio::sync::OnceCell;
 
 use crate::facts::make_directory;
 use crate::node::Node;
 use crate::problem::{IntoProblem, OrProblem};
-use crate::{resolver, world};
 
 /// Ended sessions that an environment keeps before the oldest are forgotten.
 const KEPT: usize = 50;
 /// Starts that are remembered for repeated calls.
 const REPLAYED: usize = 1000;
 
-/// The node's tmux server, and how the system was last seen to resolve our names.
+/// The node's tmux server, and the starts that may be repeated.
 pub(crate) struct SessionNotes {
     pub(crate) sessions: Sessions,
-    resolving: Mutex<HashMap<String, (Instant, bool)>>,
-    by_key: tokio::sync::Mutex<HashMap<String, Session>>,
+    by_key: Mutex<HashMap<String, Arc<OnceCell<Session>>>>,
 }
 
 impl SessionNotes {
@@ -41,7 +36,7 @@ impl SessionNotes {
         let tmux = Tmux::new(socket).with_include(include);
         let shim = vec![binary.into_os_string(), "session-shim".into()];
         let sessions = Sessions::new(Arc::new(tmux), shim);
-        Self { sessions, resolving: Mutex::default(), by_key: tokio::sync::Mutex::default() }
+        Self { sessions, by_key: Mutex::default() }
     }
 
     /// Starts a session once for each idempotency key; a repeat gets the first one's answer.
@@ -50,16 +45,14 @@ impl SessionNotes {
         key: &str,
         start: impl Future<Output = Result<Session, Problem>>,
     ) -> Result<Session, Problem> {
-        let mut by_key = self.by_key.lock().await;
-        if let Some(session) = by_key.get(key) {
-            return Ok(session.clone());
-        }
-        let session = start.await?;
-        if by_key.len() >= REPLAYED {
-            by_key.clear();
-        }
-        by_key.insert(key.to_owned(), session.clone());
-        Ok(session)
+        let cell = {
+            let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+            if by_key.len() >= REPLAYED {
+                by_key.retain(|_, cell| !cell.initialized());
+            }
+            by_key.entry(key.to_owned()).or_default().clone()
+        };
+        cell.get_or_try_init(|| start).await.cloned()
     }
 }
 
@@ -341,105 +334,10 @@ impl Node {
         self.sessions.sessions.tmux().send_text(&tmux, text, enter).await.or_problem()?;
         Ok(name)
     }
-
-    /// The variables that lead a program to an environment's services: names where the system
-    /// resolves them, addresses where it does not.
-    pub(crate) async fn variables(
-        &self,
-        environment: &Environment,
-        session: Option<(&SessionName, &[String])>,
-    ) -> Vec<(String, String)> {
-        let containers = self.world.containers(&environment.id);
-        let observed = world::addresses(&containers);
-        let facts = self.facts.get(&environment.id);
-        let shown = self.see_services(environment);
-        let mut services = Vec::new();
-        let mut base_url = None;
-        for service in facts.iter().flat_map(|facts| facts.services.values()) {
-            let all = facts.as_ref().map(|facts| &facts.services);
-            let holder = all.map_or(&service.name, |all| address_holder(service, all));
-            let Some(address) = observed.get(holder).and_then(|a| a.first()) else { continue };
-            let address = IpAddr::V4(*address);
-            let seen = shown.iter().find(|seen| seen.name == service.name);
-            let name = seen.and_then(|seen| seen.names.first().cloned());
-            let named = match &name {
-                Some(name) => self.system_resolves(name, address).await,
-                None => false,
-            };
-            let host = name.filter(|_| named).unwrap_or_else(|| address.to_string());
-            if service.ingress {
-                base_url = self.base_url(environment, seen.and_then(|s| s.url.clone()), named);
-            }
-            let port = service.http_port.or_else(|| service.ports.first().map(|port| port.number));
-            let http = service.http_port.is_some();
-            services.push(ServiceFacts { name: service.name.clone(), host, port, http });
-        }
-        let all = variables(&SessionFacts {
-            environment: environment.name.to_string(),
-            environment_id: environment.id.to_string(),
-            project: environment.project.to_string(),
-            tree: environment.root.display().to_string(),
-            base_url,
-            suffix: environment.suffix.to_string(),
-            branch: environment.branch().map(str::to_owned),
-            session: session.map(|(name, _)| name.to_string()).unwrap_or_default(),
-            agent: session.and_then(|(_, command)| agent_name(command)),
-            services,
-        });
-        for collision in &all.collisions {
-            tracing::debug!(?collision, "two services share a variable's name");
-        }
-        all.set
-    }
-
-    /// The URL of the environment's ingress: by name where the system resolves it, else through
-    /// the proxy.
-    fn base_url(
-        &self,
-        environment: &Environment,
-        url: Option<String>,
-        named: bool,
-    ) -> Option<String> {
-        let url = url?;
-        if named {
-            return Some(url);
-        }
-        let proxy = self.listeners.proxy()?;
-        Some(format!(
-            "http://{}.{}.localhost:{}",
-            environment.project,
-            environment.name,
-            proxy.port()
-        ))
-    }
-
-    /// Whether the system's resolver finds a name at an address; asked at most every 5 s a
-    /// suffix.
-    async fn system_resolves(&self, name: &str, address: IpAddr) -> bool {
-        let suffix = name.rsplit('.').next().unwrap_or_default().to_owned();
-        let lock = || self.sessions.resolving.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((asked, answer)) = lock().get(&suffix)
-            && asked.elapsed() < Duration::from_secs(5)
-        {
-            return *answer;
-        }
-        let answer = resolver::resolves(name, &[address]).await;
-        lock().insert(suffix, (Instant::now(), answer));
-        answer
-    }
-
-    fn see_services(&self, environment: &Environment) -> Vec<dwell_api::environment::Service> {
-        let containers = self.world.containers(&environment.id);
-        crate::view::environment(self, environment, &containers, 0).services
-    }
-
-    /// The variables as the API answers them.
-    pub(crate) async fn variables_answer(&self, environment: &Environment) -> Variables {
-        Variables(self.variables(environment, None).await)
-    }
 }
 
-fn agent_name(command: &[String]) -> Option<String> {
+/// The agent that a command is recognised as.
+pub(crate) fn agent_name(command: &[String]) -> Option<String> {
     command.first().and_then(|program| Agent::of(program)).map(|agent| agent.name.to_owned())
 }
 

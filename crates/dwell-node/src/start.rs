@@ -112,6 +112,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         id,
         listeners: Listeners::new(&config),
         sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
+        resolving: Default::default(),
         config,
         store,
         engine,

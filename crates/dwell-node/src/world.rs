@@ -30,6 +30,8 @@ pub(crate) enum EngineState {
 
 struct Seen {
     engine: EngineState,
+    /// How often the engine came back, or was met for the first time.
+    met: u64,
     containers: HashMap<String, Container>,
 }
 
@@ -49,7 +51,11 @@ pub(crate) struct World {
 impl Default for World {
     fn default() -> Self {
         Self {
-            seen: RwLock::new(Seen { engine: EngineState::Unknown, containers: HashMap::new() }),
+            seen: RwLock::new(Seen {
+                engine: EngineState::Unknown,
+                met: 0,
+                containers: HashMap::new(),
+            }),
             changed: watch::Sender::new(0),
             dirty: Mutex::default(),
             heard: Mutex::default(),
@@ -72,6 +78,11 @@ impl World {
     /// Whether the engine answers.
     pub(crate) fn engine(&self) -> EngineState {
         self.read(|seen| seen.engine.clone())
+    }
+
+    /// How often the engine came back, or was met for the first time.
+    pub(crate) fn met(&self) -> u64 {
+        self.read(|seen| seen.met)
     }
 
     /// The containers of an environment, as last seen.
@@ -128,6 +139,7 @@ impl World {
     fn replace(&self, found: Vec<Container>) {
         self.hear();
         self.write(|seen| {
+            seen.met += u64::from(seen.engine != EngineState::Up);
             seen.engine = EngineState::Up;
             seen.containers = found.into_iter().map(|c| (c.id.clone(), c)).collect();
         });

@@ -4,6 +4,7 @@
 //! A helper that cannot do its work ends the test with a message: nothing here returns errors.
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed helper is a failed test")]
 
+mod dns;
 mod docker;
 mod engine;
 mod home;
@@ -12,6 +13,7 @@ mod project;
 mod slot;
 mod wait;
 
+pub use dns::{lookup, resolve};
 pub use docker::{docker, labelled, remove_labelled};
 pub use engine::Engine;
 pub use home::TestHome;

@@ -119,6 +119,9 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
         result => explain_failure(context, result).await?,
     }
     world::look_at(&node, &id).await;
+    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
+        context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
+    }
     Ok(())
 }
 

@@ -122,6 +122,8 @@ async fn forward(context: &mut Context, from: u32) -> Result<Outcome, Problem> {
         fault::point(step, "after")?;
         tell(context, step, StepState::Done);
     }
+    // Shown as it is from now on, not as something that is still happening.
+    context.node.operations.set_active(context.environment.id.as_str(), None);
     context.node.outcome(context).await
 }
 

@@ -94,20 +94,24 @@ fn a_frozen_engine_is_unknown_and_holds_nobody_for_ever() {
 }
 
 #[test]
-fn containers_that_somebody_removed_come_back() {
+fn containers_that_somebody_removed_come_back_and_killed_ones_are_seen() {
     let home = crate::support::home();
     let project = small(&home, "shop");
     home.dwell_in(&project, ["up", NAME]).ok();
-    for verb in [&["rm", "--force"][..], &["kill"]] {
-        let before = containers(&home);
-        let arguments = verb.iter().map(|word| (*word).to_owned()).chain(before.clone());
+    let before = containers(&home);
+    let all = |verb: &[&str]| {
+        let arguments = verb.iter().map(|word| (*word).to_owned()).chain(containers(&home));
         dwell_testkit::docker(arguments).ok();
-        let start = Instant::now();
-        wait_until(Duration::from_secs(45), "it to come back", || {
-            let now = containers(&home);
-            let anew = verb[0] == "kill" || now.is_disjoint(&before);
-            anew && !now.is_empty() && status(&home, NAME) == "running"
-        });
-        println!("back after {:?}", start.elapsed());
-    }
+    };
+    all(&["rm", "--force"]);
+    let start = Instant::now();
+    wait_until(Duration::from_secs(45), "it to come back", || {
+        let now = containers(&home);
+        !now.is_empty() && now.is_disjoint(&before) && status(&home, NAME) == "running"
+    });
+    println!("back after {:?}", start.elapsed());
+    all(&["kill"]);
+    wait_until(Duration::from_secs(5), "it to be seen", || status(&home, NAME) == "stopped");
+    home.dwell_in(&project, ["up", NAME]).ok();
+    assert_eq!(status(&home, NAME), "running");
 }
