@@ -25,7 +25,7 @@ pub(crate) use create::RECORD_FILE;
 pub(crate) use former::forget as forget_former;
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses};
 pub(crate) use shared::{end_idle, start_again};
-pub(crate) use up::{COMPOSE_FILE, stack};
+pub(crate) use up::{COMPOSE_FILE, bring_back, stack};
 
 use crate::operation::Context;
 

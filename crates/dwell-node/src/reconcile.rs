@@ -10,13 +10,12 @@ use dwell_core::EnvironmentId;
 use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::Container;
 use dwell_core::operation::{Journal, Kind, Phase};
-use dwell_drivers::compose::UpOptions;
 
-use crate::environment::{begin_destroy, begin_down, end_idle, stack, start_again};
-use crate::{leftover, reserve};
+use crate::environment::{begin_destroy, begin_down, end_idle, start_again};
 use crate::node::{Node, random};
 use crate::view::is_well;
-use crate::world::{self, EngineState};
+use crate::world::EngineState;
+use crate::{leftover, reserve};
 
 const PASS: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(5);
@@ -139,14 +138,8 @@ async fn bring_back(node: &Arc<Node>, environment: &Environment) -> Result<(), d
     if !matches!(&now, Ok(Some(now)) if now.desired == Desired::Running) {
         return Ok(());
     }
-    let stack = stack(node, environment);
-    if !stack.file.is_file() {
-        return Ok(());
-    }
     tracing::info!(environment = %environment.label(), "bringing it back up");
-    let result = stack.up(UpOptions::default(), |_| {}).await;
-    world::look_at(node, &environment.id).await;
-    crate::problem::OrProblem::or_problem(result)
+    crate::environment::bring_back(node, environment).await
 }
 
 /// Whether containers are left of a stop that failed, or of a start that could not be undone.

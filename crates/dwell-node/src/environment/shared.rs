@@ -252,7 +252,8 @@ async fn compose_up(node: &Node, context: &Context, record: &SharedRecord) -> Re
     write(&stack.file, &text)?;
     let options = UpOptions { wait: !is_job(context, &record.service), ..UpOptions::default() };
     let operation = context.operation.clone();
-    stack.up(options, move |line| operation.tell(Event::Output { line })).await.or_problem()
+    let line = move |line| operation.tell(Event::Output { line });
+    super::up::bring_up(node, &stack, options, line).await.or_problem()
 }
 
 /// `--wait` fails on services that end, however well.
@@ -327,7 +328,7 @@ pub(crate) async fn start_again(node: &Node) -> Result<(), Problem> {
             directory,
         };
         if stack.file.is_file() {
-            stack.up(UpOptions::default(), |_| {}).await.or_problem()?;
+            super::up::bring_up(node, &stack, UpOptions::default(), |_| {}).await.or_problem()?;
         }
     }
     Ok(())

@@ -198,10 +198,20 @@ async fn start(context: &Context, compose: &Value) -> Result<(), ComposeError> {
     let up = &context.request.up;
     let options = UpOptions { build: up.build, recreate: up.recreate, wait: up.wait };
     let operation = context.operation.clone();
-    let started = stack.up(options, move |line| operation.tell(Event::Output { line }));
+    bring_up(&context.node, &stack, options, move |line| operation.tell(Event::Output { line }))
+        .await
+}
+
+/// Has compose bring a stack up, for as long as the engine answers.
+pub(super) async fn bring_up(
+    node: &Node,
+    stack: &Stack,
+    options: UpOptions,
+    line: impl FnMut(String),
+) -> Result<(), ComposeError> {
     tokio::select! {
-        result = started => result,
-        error = world::lost(&context.node) => Err(error.into()),
+        result = stack.up(options, line) => result,
+        error = world::lost(node) => Err(error.into()),
     }
 }
 
@@ -235,6 +245,20 @@ pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem
     Ok(())
 }
 
+/// Brings an environment's stack up as it was, and looks at what came of it.
+pub(crate) async fn bring_back(
+    node: &Node,
+    environment: &dwell_core::environment::Environment,
+) -> Result<(), Problem> {
+    let stack = stack(node, environment);
+    if !stack.file.is_file() {
+        return Ok(());
+    }
+    let result = bring_up(node, &stack, UpOptions::default(), |_| {}).await;
+    world::look_at(node, &environment.id).await;
+    result.or_problem()
+}
+
 /// Has compose make what ran before, as it was, and removes the networks that are not part of it.
 async fn bring_former_back(context: &Context) -> Result<(), Problem> {
     let (node, environment) = (&context.node, &context.environment);
@@ -244,7 +268,7 @@ async fn bring_former_back(context: &Context) -> Result<(), Problem> {
     }
     let operation = context.operation.clone();
     let line = move |line| operation.tell(Event::Output { line });
-    stack.up(UpOptions::default(), line).await.or_problem()?;
+    bring_up(node, &stack, UpOptions::default(), line).await.or_problem()?;
     let file = std::fs::read_to_string(&stack.file).unwrap_or_default();
     let labelled = format!("{}={}", label::ENVIRONMENT, environment.id);
     for network in node.engine.networks(Some(&labelled)).await.or_problem()? {

@@ -16,7 +16,7 @@ fn names_that_are_paths_are_refused() {
     let home = home();
     let project = small(&home, "shop");
     home.dwell(["node", "start"]).ok();
-    for name in ["../../victim", "/etc", "..", ".", "-x", "", "!"] {
+    for name in ["../../victim", "/etc", "..", ".", "", "!"] {
         let ran = home.dwell_in(&project, ["create", "--", name]);
         assert_eq!(ran.code, Some(2), "{name:?}: {ran:?}");
     }
