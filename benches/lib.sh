@@ -5,6 +5,7 @@
 #   bench_section  "Title"
 #   bench_compare  "what" rounds goal subject peer     ratio of two functions' wall time
 #   bench_absolute "what" rounds goal_ms subject [n]   wall time of one, n calls per round
+#   bench_cycle    rounds subject peer "step|what|goal" ...   several steps of two sides
 #
 # Times are compared within one run only: each round runs the two in the order A B B A or B A A B,
 # the first round is dropped, and the figure is the median of the rounds' ratios with a bootstrap
@@ -166,4 +167,39 @@ bench_absolute_row() {
             printf "| %s | %s | - | - | - | at most %s ms | %s |\n", what, spread(value, rounds), goal,
                 met(middle, goal * 1000)
         }'
+}
+
+# Runs two sides through the same steps, interleaved as above, and writes one row for each step.
+#
+#   bench_cycle rounds subject peer "step|what|goal" ...
+#
+# A step is the function `<side>_<step>`. One without a goal is not timed.
+bench_cycle() {
+    local rounds=$1 subject=$2 peer=$3 round side order step what goal
+    shift 3
+    local -A samples=() once=()
+    for ((round = 0; round <= rounds; round++)); do
+        order=("$subject" "$peer" "$peer" "$subject")
+        ((round % 2)) && order=("$peer" "$subject" "$subject" "$peer")
+        once=()
+        for side in "${order[@]}"; do
+            for step in "$@"; do
+                IFS='|' read -r step what goal <<<"$step"
+                bench_time "${side}_$step"
+                once[$step/$side]+="$bench_us "
+            done
+        done
+        # The first round warms up.
+        ((round > 0)) || continue
+        for step in "$@"; do
+            step=${step%%|*}
+            samples[$step]+="${once[$step/$subject]}${once[$step/$peer]}"$'\n'
+        done
+    done
+    for step in "$@"; do
+        IFS='|' read -r step what goal <<<"$step"
+        [ -n "$goal" ] || continue
+        bench_row "$what" "$goal" <<<"${samples[$step]}" >>"$BENCH_REPORT"
+        tail -n 1 "$BENCH_REPORT" >&2
+    done
 }

@@ -40,6 +40,14 @@ pub enum ComposeError {
     Process(#[from] ProcessError),
 }
 
+/// Where packages put the plugins of the `docker` command.
+const PLUGINS: [&str; 4] = [
+    "/usr/local/lib/docker/cli-plugins",
+    "/usr/local/libexec/docker/cli-plugins",
+    "/usr/lib/docker/cli-plugins",
+    "/usr/libexec/docker/cli-plugins",
+];
+
 /// Where a project's files are and how to read them.
 #[derive(Debug, Clone, Default)]
 pub struct Project {
@@ -57,8 +65,8 @@ pub struct Project {
 
 /// The version of the compose plugin.
 pub async fn version() -> Result<String, ComposeError> {
-    let finished = Program::new("docker")
-        .args(["compose", "version", "--short"])
+    let finished = compose()
+        .args(["version", "--short"])
         .limit(Duration::from_secs(10))
         .finish()
         .await
@@ -79,18 +87,37 @@ fn missing(error: ProcessError) -> ComposeError {
     }
 }
 
-/// Without the variables of another compose project that the daemon may have inherited.
-fn docker() -> Program {
+/// Compose, without the variables of another compose project that the daemon may have inherited.
+/// The plugin's own program is called where it is found, which saves the `docker` command that
+/// would look for it and call it twice.
+fn compose() -> Program {
+    let program = match plugin() {
+        Some(plugin) => Program::new(plugin),
+        None => Program::new("docker").arg("compose"),
+    };
     ["COMPOSE_FILE", "COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES", "COMPOSE_ENV_FILES"]
         .into_iter()
-        .fold(Program::new("docker").arg("compose"), |program, name| program.without_env(name))
+        .fold(program, |program, name| program.without_env(name))
         .env("COMPOSE_MENU", "0")
         .env("DOCKER_CLI_HINTS", "false")
 }
 
+/// The compose plugin, in the places where the `docker` command looks for it and in its order
+/// (https://docs.docker.com/compose/install/linux/#install-the-plugin-manually). Where there is
+/// no `docker` command, nobody finds the plugin.
+fn plugin() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).find(|directory| directory.join("docker").is_file())?;
+    let configured = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let users = configured.or_else(|| Some(std::env::home_dir()?.join(".docker")));
+    let places = users.map(|place| place.join("cli-plugins")).into_iter();
+    let system = PLUGINS.iter().map(PathBuf::from);
+    places.chain(system).map(|place| place.join("docker-compose")).find(|file| file.is_file())
+}
+
 impl Project {
     fn program(&self) -> Program {
-        let mut program = docker().directory(&self.directory);
+        let mut program = compose().directory(&self.directory);
         for (name, value) in
             self.variables.iter().filter(|(n, _)| n.as_str() != "COMPOSE_PROJECT_NAME")
         {
@@ -165,7 +192,7 @@ impl Stack {
     }
 
     fn program(&self, verb: &[&str]) -> Program {
-        docker().args(self.arguments().iter().skip(1)).args(verb).directory(&self.directory)
+        compose().args(self.arguments().iter().skip(1)).args(verb).directory(&self.directory)
     }
 
     /// Brings the stack up; every line that compose writes goes to `line`. Dropping the future

@@ -60,7 +60,8 @@ fn part<'a>(ran: &'a Ran, title: &str) -> &'a str {
 fn the_plain_file_is_set_up_and_restored() {
     let home = TestHome::new(env!("CARGO_BIN_EXE_dwell"));
     let lab = home.project("lab").compose(LAB);
-    let possible = run(home.command("unshare").args(["--net", "--mount", "true"]), Duration::from_secs(5));
+    let possible =
+        run(home.command("unshare").args(["--net", "--mount", "true"]), Duration::from_secs(5));
     if possible.code != Some(0) {
         eprintln!("skipped: namespaces cannot be made here");
         return;
@@ -84,7 +85,10 @@ fn the_plain_file_is_set_up_and_restored() {
     assert!(address.starts_with("10.") && getent.ends_with("none\n"), "{getent}");
     assert!(part(&ran, "address").contains(address), "{ran:?}");
     let named = part(&ran, "run").trim();
-    assert!(named.contains("http://web.a1.") && !named.contains(address), "names, no addresses: {named}");
+    assert!(
+        named.contains("http://web.a1.") && !named.contains(address),
+        "names, no addresses: {named}"
+    );
     let after = part(&ran, "after");
     assert!(after.contains("127.0.53.54") && after.contains(address), "{after}");
     assert!(!after.contains("run `dwell setup`"), "{after}");

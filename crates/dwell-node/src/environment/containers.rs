@@ -7,8 +7,10 @@ use dwell_api::Problem;
 use dwell_core::compose::levels;
 use dwell_core::environment::Environment;
 use dwell_core::observed::{Container, label};
-use dwell_drivers::docker::EngineError;
+use dwell_drivers::docker::{EngineError, Network};
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -29,31 +31,50 @@ pub(crate) async fn remove_containers(
     manner: Manner,
 ) -> Result<(), Problem> {
     let labelled = format!("{}={}", label::ENVIRONMENT, environment.id);
-    let found = node.engine.containers(&labelled).await.or_problem()?;
-    for group in groups(node, environment, &found) {
-        let removals = group.into_iter().map(|container| end(node, container, manner));
-        for result in join_all(removals).await {
-            result.or_problem()?;
-        }
+    let (found, networks) =
+        tokio::join!(node.engine.containers(&labelled), node.engine.networks(Some(&labelled)));
+    let (found, networks) = (found.or_problem()?, networks.or_problem()?);
+    end_in_order(node, groups(node, environment, &found), manner).await.or_problem()?;
+    remove_networks(node, &networks).await
+}
+
+/// Ends group after group. What has stopped is removed while the next group stops.
+async fn end_in_order(
+    node: &Node,
+    groups: Vec<Vec<&Container>>,
+    manner: Manner,
+) -> Result<(), EngineError> {
+    let mut removals = FuturesUnordered::new();
+    for group in groups {
+        let stops = group.iter().filter(|c| manner == Manner::Gracefully && c.runs());
+        let mut stops = std::pin::pin!(join_all(stops.map(|c| node.engine.stop(&c.id))));
+        let stopped = loop {
+            tokio::select! {
+                stopped = &mut stops => break stopped,
+                Some(removed) = removals.next(), if !removals.is_empty() => removed?,
+            }
+        };
+        stopped.into_iter().collect::<Result<(), EngineError>>()?;
+        removals.extend(group.into_iter().map(|c| node.engine.remove(&c.id)));
     }
-    networks_gone(node, &labelled).await
+    while let Some(removed) = removals.next().await {
+        removed?;
+    }
+    Ok(())
 }
 
 /// Removes a labelled set of networks.
 pub(crate) async fn networks_gone(node: &Node, labelled: &str) -> Result<(), Problem> {
     let networks = node.engine.networks(Some(labelled)).await.or_problem()?;
+    remove_networks(node, &networks).await
+}
+
+async fn remove_networks(node: &Node, networks: &[Network]) -> Result<(), Problem> {
     let removals = networks.iter().map(|network| node.engine.remove_network(&network.id));
     for result in join_all(removals).await {
         result.or_problem()?;
     }
     Ok(())
-}
-
-async fn end(node: &Node, container: &Container, manner: Manner) -> Result<(), EngineError> {
-    if manner == Manner::Gracefully && container.runs() {
-        node.engine.stop(&container.id).await?;
-    }
-    node.engine.remove(&container.id).await
 }
 
 /// Dependents before what they depend on; one-off containers and unknown services first.

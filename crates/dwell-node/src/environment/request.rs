@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up};
 use dwell_api::event::Outcome;
@@ -16,6 +17,9 @@ use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
 use crate::problem::OrProblem;
 use crate::{project, view};
+
+/// How long another operation may hold an environment before somebody who waits is told.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Makes an environment.
 pub(crate) async fn begin_create(
@@ -34,7 +38,7 @@ pub(crate) async fn begin_create(
             .hint("use `dwell up`, or another name"));
     }
     refuse_what_is_there(&environment)?;
-    let variables = create.variables.0.iter().cloned().collect();
+    let variables: BTreeMap<String, String> = create.variables.0.iter().cloned().collect();
     let request = Request {
         environment,
         create: Some(CreateEnvironment { variables: Default::default(), ..create }),
@@ -42,7 +46,11 @@ pub(crate) async fn begin_create(
         destroy: Destroy::default(),
         before: nothing_before(),
     };
-    run(Context::new(node, operation, Kind::Create, request, variables), key).await
+    let id = request.environment.id.clone();
+    let context = Context::new(node.clone(), operation, Kind::Create, request, variables.clone());
+    run(context, key).await?;
+    super::up::read_ahead(&node, &id, &variables).await;
+    Ok(())
 }
 
 /// Brings an environment up, making it first if it is missing and the request says how.
@@ -205,7 +213,7 @@ async fn acquire<'a>(
     operation: &Operation,
     environment: &Environment,
 ) -> tokio::sync::MutexGuard<'a, ()> {
-    if let Ok(held) = lock.try_lock() {
+    if let Ok(held) = tokio::time::timeout(PATIENCE, lock.lock()).await {
         return held;
     }
     operation.note(format!("waiting for another operation on `{}`", environment.label()));
@@ -379,12 +387,15 @@ async fn nothing_to_do(
         return None;
     }
     let labelled = format!("{}={}", dwell_core::observed::label::ENVIRONMENT, environment.id);
-    let containers = node.engine.containers(&labelled).await.ok()?;
+    let expected = node.world.containers(&environment.id);
+    let (containers, images) =
+        tokio::join!(node.engine.containers(&labelled), super::up::image_ids(node, &expected));
+    let containers = containers.ok()?;
     let of_this = containers.iter().all(|c| c.generation == environment.generation);
     if !of_this || !view::is_well(&facts, &containers, up.wait) {
         return None;
     }
-    if !super::up::images_unchanged(node, &containers).await {
+    if !super::up::images_unchanged(&containers, &images) {
         return None;
     }
     let summary = format!("`{}` is up already", environment.label());

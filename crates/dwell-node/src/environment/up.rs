@@ -1,16 +1,19 @@
 //! Bringing an environment up: reading its project, isolating it, starting its containers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dwell_api::{Code, Event, Problem};
+use dwell_core::EnvironmentId;
 use dwell_core::compose::{self, Isolated, Isolation};
-use dwell_core::environment::Desired;
+use dwell_core::config::ProjectConfig;
+use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::{Container, State, label};
 use dwell_core::operation::Kind;
 use dwell_drivers::compose::{ComposeError, Stack, UpOptions};
 use dwell_drivers::docker::LogOptions;
 use futures_util::StreamExt;
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use super::{Reading, create, former, remove_containers, stamp};
@@ -28,21 +31,40 @@ pub(crate) const COMPOSE_FILE: &str = "compose.json";
 
 /// Reads the compose project, or takes the last reading when nothing that it was made from has
 /// changed.
+async fn read(
+    node: &Node,
+    environment: &Environment,
+    variables: &BTreeMap<String, String>,
+) -> Result<(Value, ProjectConfig, Stamp), Problem> {
+    let config = project::load(environment.directory()).await?;
+    let stamp = stamp::stamp(environment, &config, variables);
+    let file = node.directory(&environment.id).join(MODEL_FILE);
+    if let Some(model) = kept(&file, &stamp) {
+        return Ok((model, config, stamp));
+    }
+    let read = project::compose(environment, &config, variables);
+    let mut model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
+    project::label_model(&mut model, &config);
+    keep(&file, &stamp, &model)?;
+    Ok((model, config, stamp))
+}
+
+/// Reads a new environment's project before anybody asks for it, so that its first `up` need not.
+/// What is wrong with the project is told by that `up`.
+pub(super) async fn read_ahead(
+    node: &Node,
+    id: &EnvironmentId,
+    variables: &BTreeMap<String, String>,
+) {
+    if let Ok(Some(environment)) = node.store.environment(id).await {
+        let _ = read(node, &environment, variables).await;
+    }
+}
+
+/// Reads the environment's compose project.
 pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
     let environment = &context.environment;
-    let config = project::load(environment.directory()).await?;
-    let stamp = stamp::stamp(environment, &config, &context.variables);
-    let file = context.node.directory(&environment.id).join(MODEL_FILE);
-    let model = match kept(&file, &stamp) {
-        Some(model) => model,
-        None => {
-            let read = project::compose(environment, &config, &context.variables);
-            let mut model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
-            project::label_model(&mut model, &config);
-            keep(&file, &stamp, &model)?;
-            model
-        }
-    };
+    let (model, config, stamp) = read(&context.node, environment, &context.variables).await?;
     let services = compose::services(&model).or_problem()?;
     if services.is_empty() {
         let place = environment.directory().display();
@@ -300,18 +322,23 @@ pub(super) async fn want(context: &mut Context, desired: Desired) -> Result<(), 
     create::keep_record(context).await
 }
 
+/// The ids of the images that these containers were made from, as their names mean them now.
+pub(super) async fn image_ids(node: &Node, containers: &[Container]) -> BTreeMap<String, String> {
+    let names: BTreeSet<&str> = containers.iter().map(|c| c.image.as_str()).collect();
+    let ids = names.into_iter().map(|name| async move {
+        let id = node.engine.image_id(name).await.ok().flatten();
+        // An image whose name is gone is not a newer one.
+        (name.to_owned(), id.unwrap_or_default())
+    });
+    join_all(ids).await.into_iter().collect()
+}
+
 /// Whether the images that containers were made from are still what their names mean.
-pub(super) async fn images_unchanged(node: &Node, containers: &[Container]) -> bool {
-    let mut known: BTreeMap<&str, Option<String>> = BTreeMap::new();
-    for container in containers {
-        if !known.contains_key(container.image.as_str()) {
-            let id = node.engine.image_id(&container.image).await.ok().flatten();
-            known.insert(&container.image, id);
-        }
-        let now = known.get(container.image.as_str()).and_then(Option::as_deref);
-        if now.is_some_and(|id| id != container.image_id) {
-            return false;
-        }
-    }
-    true
+pub(super) fn images_unchanged(
+    containers: &[Container],
+    images: &BTreeMap<String, String>,
+) -> bool {
+    containers.iter().all(|container| {
+        images.get(&container.image).is_some_and(|id| id.is_empty() || *id == container.image_id)
+    })
 }

@@ -19,9 +19,14 @@ use crate::{project, target};
 pub(crate) async fn run(it: Destroy, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let doomed = doomed(&mut client, &it).await?;
+    let asked = !it.yes && !it.force;
     let mut plan = Vec::with_capacity(doomed.len());
     for environment in doomed {
-        let losses: Losses = client.get(&of(endpoint::LOSSES, &environment)).await?;
+        let losses = if asked || it.dry_run {
+            client.get(&of(endpoint::LOSSES, &environment)).await?
+        } else {
+            Losses::default()
+        };
         plan.push((environment, losses));
     }
     if it.dry_run {
@@ -31,7 +36,6 @@ pub(crate) async fn run(it: Destroy, context: &Context) -> Ended {
         context.output.note("nothing to destroy");
         return Ok(0);
     }
-    let asked = !it.yes && !it.force;
     if asked && !ask(&plan, it.keep_workspace, context)? {
         return Err(Problem::new(Code::Cancelled, "nothing was destroyed").into());
     }
