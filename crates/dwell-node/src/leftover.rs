@@ -35,6 +35,9 @@ pub(crate) async fn remove(node: &Node) -> Result<(), Problem> {
         for volume in node.engine.volumes(&labelled).await.or_problem()? {
             node.engine.remove_volume(&volume).await.or_problem()?;
         }
+        for tag in node.engine.image_tags(&format!("dwell-{id}/*")).await.or_problem()? {
+            node.engine.remove_image(&tag).await.or_problem()?;
+        }
     }
     Ok(())
 }

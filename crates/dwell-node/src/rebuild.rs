@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dwell_core::compose::Role;
 use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::label;
-use dwell_core::{EnvironmentId, SessionName, SharedId};
+use dwell_core::{EnvironmentId, SharedId};
 use dwell_drivers::session::Spec;
 use dwell_store::{SessionRecord, SharedRecord, Store, StoreError};
 use serde_json::{Map, Value};
@@ -130,27 +130,32 @@ async fn subnets(node: &Node, owner: &str, compose: &Value) {
     }
 }
 
+/// Of several runs of one session the last is the one that counts.
 async fn sessions(node: &Node, environment: &Environment, directory: &Path) {
-    for entry in std::fs::read_dir(directory.join("sessions")).into_iter().flatten().flatten() {
-        let folder = entry.file_name().to_string_lossy().into_owned();
-        let Some((name, started)) = folder.rsplit_once('-') else { continue };
-        let (Ok(name), Ok(started)) = (name.parse::<SessionName>(), started.parse::<i64>()) else {
-            continue;
-        };
-        let spec = std::fs::read(entry.path().join("spec.json")).unwrap_or_default();
-        let Ok(spec) = serde_json::from_slice::<Spec>(&spec) else { continue };
-        let record = SessionRecord {
-            environment: environment.id.clone(),
-            name,
-            command: spec.argv,
-            directory: spec.directory,
-            files: entry.path(),
-            started,
-        };
+    let folders = std::fs::read_dir(directory.join("sessions")).into_iter().flatten().flatten();
+    let mut found: Vec<SessionRecord> =
+        folders.filter_map(|entry| session(environment, &entry.path())).collect();
+    found.sort_by_key(|record| record.started);
+    for record in found {
         if let Err(error) = node.store.put_session(&record).await {
             tracing::warn!(%error, session = %record.name, "not adopted");
         }
     }
+}
+
+/// A session is known by its directory, `<name>-<started>`, and what it was told to run.
+fn session(environment: &Environment, files: &Path) -> Option<SessionRecord> {
+    let folder = files.file_name()?.to_str()?;
+    let (name, started) = folder.rsplit_once('-')?;
+    let spec: Spec = serde_json::from_slice(&std::fs::read(files.join("spec.json")).ok()?).ok()?;
+    Some(SessionRecord {
+        environment: environment.id.clone(),
+        name: name.parse().ok()?,
+        command: spec.argv,
+        directory: spec.directory,
+        files: files.to_owned(),
+        started: started.parse().ok()?,
+    })
 }
 
 /// A shared instance is known by the compose file that it was started with; its users by the

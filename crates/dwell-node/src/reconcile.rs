@@ -165,7 +165,7 @@ async fn finish_stopping(
 ) -> Result<(), dwell_api::Problem> {
     let id = dwell_core::OperationId::from_random(random()?);
     let key = format!("reconcile-{id}");
-    let (operation, _) = node.operations.join_or_begin(&key, id);
+    let (operation, _) = node.operations.join_or_begin(&key, id, "");
     let name = environment.id.as_str();
     begin_down(node.clone(), operation.clone(), &key, name, None).await?;
     operation.outcome().await.map(drop)
@@ -178,7 +178,7 @@ async fn finish_destroying(
 ) -> Result<(), dwell_api::Problem> {
     let id = dwell_core::OperationId::from_random(random()?);
     let key = format!("reconcile-{id}");
-    let (operation, _) = node.operations.join_or_begin(&key, id);
+    let (operation, _) = node.operations.join_or_begin(&key, id, "");
     let destroy = Destroy { keep_workspace: keeps_tree(node, environment).await, force: true };
     let name = environment.id.as_str();
     begin_destroy(node.clone(), operation.clone(), &key, name, None, destroy).await?;

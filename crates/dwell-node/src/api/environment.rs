@@ -73,7 +73,8 @@ pub(super) async fn create(
     Key(key): Key,
     Json(request): Json<CreateEnvironment>,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("create {}", request.name);
+    operate(node, key, call, |node, operation, key| async move {
         begin_create(node, operation, &key, request).await
     })
     .await
@@ -89,7 +90,8 @@ pub(super) async fn up(
     Key(key): Key,
     Json(request): Json<Up>,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("up {name}");
+    operate(node, key, call, |node, operation, key| async move {
         begin_up(node, operation, &key, &name, query.project.as_ref(), request).await
     })
     .await
@@ -103,7 +105,8 @@ pub(super) async fn down(
     Query(query): Query<InProject>,
     Key(key): Key,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("down {name}");
+    operate(node, key, call, |node, operation, key| async move {
         begin_down(node, operation, &key, &name, query.project.as_ref()).await
     })
     .await
@@ -118,7 +121,8 @@ pub(super) async fn destroy(
     Key(key): Key,
     Json(request): Json<Destroy>,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("destroy {name}");
+    operate(node, key, call, |node, operation, key| async move {
         begin_destroy(node, operation, &key, &name, query.project.as_ref(), request).await
     })
     .await

@@ -81,7 +81,10 @@ async fn remove_tree(context: &mut Context) -> Result<(), Problem> {
         other => other,
     };
     let removed = removed.or_problem()?;
-    for note in removed.notes {
+    let kept = removed.kept_branch.map(|branch| {
+        format!("branch `{branch}` stays in the source: it has commits that are nowhere else")
+    });
+    for note in removed.notes.into_iter().chain(kept) {
         context.operation.note(note);
     }
     Ok(())

@@ -9,10 +9,12 @@ use std::time::Duration;
 use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up};
 use dwell_api::event::Outcome;
 use dwell_api::{Code, Problem};
+use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
 
+use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
 use crate::problem::OrProblem;
@@ -256,6 +258,9 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
     let source = source_directory(&create.source).await?;
     let config = project::load(&source).await?;
     project::require_trust(node, &source, &config).await?;
+    if !create.empty {
+        require_compose_file(&source, &config, create)?;
+    }
     let project = match (&create.project, &config.project) {
         (Some(given), _) => given.clone(),
         (None, Some(configured)) => configured.clone(),
@@ -326,6 +331,29 @@ fn is_project(create: &CreateEnvironment) -> bool {
     let marks = [dwell_core::config::PROJECT_FILE, dwell_core::config::CILO_FILE];
     let marks = super::stamp::DEFAULTS.iter().chain(&marks);
     said || marks.into_iter().any(|mark| create.source.join(mark).is_file())
+}
+
+/// Refuses a source that has no compose file before anything of it is copied. Where the files
+/// are named by other means, or a hook may make them, compose will tell.
+fn require_compose_file(
+    source: &Path,
+    config: &ProjectConfig,
+    create: &CreateEnvironment,
+) -> Result<(), Problem> {
+    let named = !config.compose_files.is_empty()
+        || !create.compose_files.is_empty()
+        || !config.hooks.setup.is_empty()
+        || !config.hooks.run.is_empty()
+        || create.compose_variables.contains_key("COMPOSE_FILE")
+        || std::fs::read_to_string(source.join(".env")).is_ok_and(|t| t.contains("COMPOSE_FILE"));
+    // Compose looks for its files in the directories above, too.
+    let found = || source.ancestors().any(|d| DEFAULTS.iter().any(|name| d.join(name).is_file()));
+    if named || found() {
+        return Ok(());
+    }
+    let place = source.display();
+    Err(Problem::new(Code::InvalidCompose, format!("there is no compose file in {place}"))
+        .hint("add compose.yaml, or name the files with `compose_files` in dwell.toml"))
 }
 
 async fn source_directory(given: &Path) -> Result<std::path::PathBuf, Problem> {

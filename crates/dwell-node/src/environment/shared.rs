@@ -253,7 +253,9 @@ async fn compose_up(node: &Node, context: &Context, record: &SharedRecord) -> Re
     let options = UpOptions { wait: !is_job(context, &record.service), ..UpOptions::default() };
     let operation = context.operation.clone();
     let line = move |line| operation.tell(Event::Output { line });
-    super::up::bring_up(node, &stack, options, line).await.or_problem()
+    let result = super::up::bring_up(node, &stack, options, line).await;
+    let labelled = format!("{}={}", label::SHARED, record.id);
+    super::up::told_with_last_words(node, &labelled, result).await
 }
 
 /// `--wait` fails on services that end, however well.

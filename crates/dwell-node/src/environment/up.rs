@@ -152,20 +152,29 @@ async fn explain_failure(
     context: &Context,
     result: Result<(), ComposeError>,
 ) -> Result<(), Problem> {
+    let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
+    told_with_last_words(&context.node, &labelled, result).await
+}
+
+/// The problem of a failed start, with what the containers with a label said last.
+pub(super) async fn told_with_last_words(
+    node: &Node,
+    labelled: &str,
+    result: Result<(), ComposeError>,
+) -> Result<(), Problem> {
     let Err(error) = result else { return Ok(()) };
     // That the engine went away says more than what compose made of it.
-    if let Err(gone) = context.node.engine.ping(Duration::from_secs(2)).await {
+    if let Err(gone) = node.engine.ping(Duration::from_secs(2)).await {
         return Err(gone.into_problem().details([error.to_string()]));
     }
     let mut problem = error.into_problem();
-    let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
-    let found = context.node.engine.containers(&labelled).await.unwrap_or_default();
+    let found = node.engine.containers(labelled).await.unwrap_or_default();
     let ended = |c: &&Container| matches!(c.state, State::Exited(code) if code != 0);
     for container in found.iter().filter(ended).take(3) {
         let service = container.service.as_ref().map(ToString::to_string).unwrap_or_default();
         problem.details.push(format!("{service}: {}", container.state.text()));
         let options = LogOptions { tail: Some(5), ..LogOptions::default() };
-        let mut log = Box::pin(context.node.engine.logs(&container.id, options));
+        let mut log = Box::pin(node.engine.logs(&container.id, options));
         while let Ok(Some(Ok(piece))) = tokio::time::timeout(LOG_LIMIT, log.next()).await {
             let text = String::from_utf8_lossy(&piece.bytes).into_owned();
             problem.details.extend(text.lines().map(|line| format!("{service} | {line}")));

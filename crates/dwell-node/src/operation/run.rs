@@ -201,7 +201,7 @@ pub(crate) async fn recover(node: &Arc<Node>) -> Result<(), Problem> {
             }
         };
         tracing::info!(operation = %journal.id, kind = ?journal.kind, step = journal.step, "settling");
-        let (operation, _) = node.operations.join_or_begin(&journal.key, journal.id.clone());
+        let (operation, _) = node.operations.join_or_begin(&journal.key, journal.id.clone(), "");
         let mut context =
             Context::new(node.clone(), operation, journal.kind, request, BTreeMap::new());
         if let Ok(Some(record)) = node.store.environment(&journal.environment).await {
