@@ -52,7 +52,7 @@ fn a_lost_or_damaged_database_is_made_again() {
     run("deleted", Some(false), &|home| std::fs::remove_file(database(home)).unwrap());
     run("emptied", Some(false), &|home| std::fs::write(database(home), "").unwrap());
     run("no database", Some(true), &|home| {
-        std::fs::write(database(home), "hello ".repeat(999)).unwrap()
+        std::fs::write(database(home), "hello ".repeat(999)).unwrap();
     });
     run("truncated", None, &|home| {
         let content = std::fs::read(database(home)).unwrap();
