@@ -111,7 +111,7 @@ fn containers_that_somebody_removed_come_back_and_killed_ones_are_seen() {
     });
     println!("back after {:?}", start.elapsed());
     all(&["kill"]);
-    wait_until(Duration::from_secs(5), "it to be seen", || status(&home, NAME) == "stopped");
+    wait_until(Duration::from_secs(45), "it to be seen", || status(&home, NAME) == "stopped");
     home.dwell_in(&project, ["up", NAME]).ok();
     assert_eq!(status(&home, NAME), "running");
 }

@@ -31,7 +31,7 @@ fn a_lost_or_damaged_database_is_made_again() {
     let project = project(&home);
     home.dwell_in(&project, ["up", NAME]).ok();
     home.dwell_in(&project, ["create", "two"]).ok();
-    let run = |what: &str, aside: bool, damage: &dyn Fn(&TestHome)| {
+    let run = |what: &str, aside: Option<bool>, damage: &dyn Fn(&TestHome)| {
         wait_until(SETTLE, "it to run", || status(&home, NAME) == "running");
         let (running, before) = (containers(&home), listed(&home));
         stop(&home);
@@ -43,15 +43,18 @@ fn a_lost_or_damaged_database_is_made_again() {
         assert_eq!(containers(&home), running, "{what}");
         let entries = std::fs::read_dir(home.state()).unwrap().flatten().map(|e| e.path());
         let kept: Vec<_> = entries.filter(|p| p.to_string_lossy().contains("damaged")).collect();
-        assert_eq!(!kept.is_empty(), aside, "{what}: {kept:?}");
+        // What the log beside a truncated file still holds may make it whole.
+        assert!(aside.is_none_or(|aside| aside != kept.is_empty()), "{what}: {kept:?}");
         for path in kept {
             std::fs::remove_file(path).unwrap();
         }
     };
-    run("deleted", false, &|home| std::fs::remove_file(database(home)).unwrap());
-    run("emptied", false, &|home| std::fs::write(database(home), "").unwrap());
-    run("no database", true, &|home| std::fs::write(database(home), "hello ".repeat(999)).unwrap());
-    run("truncated", true, &|home| {
+    run("deleted", Some(false), &|home| std::fs::remove_file(database(home)).unwrap());
+    run("emptied", Some(false), &|home| std::fs::write(database(home), "").unwrap());
+    run("no database", Some(true), &|home| {
+        std::fs::write(database(home), "hello ".repeat(999)).unwrap();
+    });
+    run("truncated", None, &|home| {
         let content = std::fs::read(database(home)).unwrap();
         std::fs::write(database(home), &content[..content.len() / 2]).unwrap();
     });
