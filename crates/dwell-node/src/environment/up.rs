@@ -280,6 +280,10 @@ pub(super) async fn want(context: &mut Context, desired: Desired) -> Result<(), 
 pub(super) async fn images_unchanged(node: &Node, containers: &[Container]) -> bool {
     let mut known: BTreeMap<&str, Option<String>> = BTreeMap::new();
     for container in containers {
+        // The engine shows the id where the name that it was made from means another image now.
+        if container.image == container.image_id {
+            return false;
+        }
         if !known.contains_key(container.image.as_str()) {
             let id = node.engine.image_id(&container.image).await.ok().flatten();
             known.insert(&container.image, id);
