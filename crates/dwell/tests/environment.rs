@@ -279,7 +279,6 @@ fn up_applies_what_changed_and_nothing_else() {
     docker(["tag", "debian:bookworm", &tag]).ok();
     assert!(up(&[]), "the tag means another image now");
     assert_ne!(ids("moving"), moving);
-    docker(["image", "rm", &tag]);
 
     edit(tree.join("compose.yaml"), "include: [part/included.yaml]\n", "");
     assert!(up(&[]));
@@ -290,6 +289,7 @@ fn up_applies_what_changed_and_nothing_else() {
     let web = ids("web");
     home.dwell_in(&shop, ["up", "a", "--recreate"]).ok();
     assert_ne!(ids("web"), web);
+    docker(["image", "rm", "--force", &tag]);
 }
 
 #[test]

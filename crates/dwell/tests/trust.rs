@@ -48,13 +48,14 @@ fn hooks_run_only_as_they_were_trusted() {
     assert!(!shop.path().join("prepared").exists());
 
     // The script that the command names counts, not only the command.
-    let shop = shop.script("prepare", "#!/bin/sh\ntouch /tmp/dwell-test-never\n");
+    let shop = shop.script("prepare", "#!/bin/sh\ntouch $HOME/changed\n");
     home.dwell_in(&shop, ["up", "b"]).fails_with(6);
-    assert!(!std::path::Path::new("/tmp/dwell-test-never").exists());
+    assert!(!home.path().join("changed").exists());
     home.dwell_in(&shop, ["up", "a"]).ok();
 
     home.dwell_in(&shop, ["trust", "--yes"]).ok();
     home.dwell_in(&shop, ["create", "c"]).ok();
+    assert!(home.path().join("changed").exists());
     home.dwell_in(&shop, ["trust", "--revoke"]).ok();
     home.dwell_in(&shop, ["up", "b"]).fails_with(6);
 }

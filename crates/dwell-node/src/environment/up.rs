@@ -348,6 +348,11 @@ pub(super) fn images_unchanged(
     images: &BTreeMap<String, String>,
 ) -> bool {
     containers.iter().all(|container| {
-        images.get(&container.image).is_some_and(|id| id.is_empty() || *id == container.image_id)
+        // The engine shows the id where the name that it was made from means another image now.
+        let named = container.image != container.image_id;
+        named
+            && images
+                .get(&container.image)
+                .is_some_and(|id| id.is_empty() || *id == container.image_id)
     })
 }
