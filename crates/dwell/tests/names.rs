@@ -28,7 +28,15 @@ const SHOP: &str = "services:
     init: true
     stop_grace_period: 1s
     expose: [8080]
-    command: nc -lk -p 8080 -e sh -c 'read line; printf \"HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n\"; exec cat'
+    command:
+      - nc
+      - -ll
+      - -p
+      - '8080'
+      - -e
+      - sh
+      - -c
+      - 'read line; printf \"HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n\"; exec cat'
 ";
 const LAB: &str = "services:
   web:
@@ -54,7 +62,8 @@ fn addresses(home: &TestHome, name: &str) -> Vec<Ipv4Addr> {
 fn container(home: &TestHome, project: &str, service: &str) -> (String, Ipv4Addr) {
     let node = format!("dwell.node={}", home.node().unwrap());
     let id = labelled(None, "container", &node).into_iter().find(|id| {
-        let format = "{{index .Config.Labels \"dwell.project\"}} {{index .Config.Labels \"dwell.service\"}}";
+        let format =
+            "{{index .Config.Labels \"dwell.project\"}} {{index .Config.Labels \"dwell.service\"}}";
         docker(["inspect", "--format", format, id]).ok() == format!("{project} {service}")
     });
     let id = id.expect("the container exists");
@@ -71,10 +80,13 @@ fn get(home: &TestHome, host: &str) -> (u16, String) {
 #[test]
 fn names_follow_what_runs() {
     let home = home();
-    let shop = home.project("shop").compose(SHOP).file("dwell.toml", "[hostnames]\necho = ['talk']\n");
+    let shop =
+        home.project("shop").compose(SHOP).file("dwell.toml", "[hostnames]\necho = ['talk']\n");
     home.dwell_in(&shop, ["up", "a1"]).ok();
     let (web, address) = container(&home, "shop", "web");
-    for name in ["web.a1", "web.a1.shop", "shop.a1", "x.y.shop.a1", "admin.a1", "admin.a1.shop", "WEB.A1"] {
+    for name in
+        ["web.a1", "web.a1.shop", "shop.a1", "x.y.shop.a1", "admin.a1", "admin.a1.shop", "WEB.A1"]
+    {
         let answer = ask(&home, &format!("{name}.test"));
         assert_eq!((answer.code, answer.addresses.as_slice()), (0, &[address][..]), "{name}");
         assert!(answer.ttl <= 2, "{answer:?}");
@@ -127,7 +139,8 @@ fn through_the_proxy(home: &TestHome) {
     assert!(status == 404 && text.contains("nope.a1.localhost"), "{text}");
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, home.proxy_port())).unwrap();
     stream.set_read_timeout(Some(SECOND * 10)).unwrap();
-    let head = "GET / HTTP/1.1\r\nhost: echo.a1.localhost\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
+    let head =
+        "GET / HTTP/1.1\r\nhost: echo.a1.localhost\r\nconnection: Upgrade\r\nupgrade: echo\r\n\r\n";
     stream.write_all(head.as_bytes()).unwrap();
     let mut seen = Vec::new();
     let mut read_to = |stream: &mut TcpStream, end: &str| {
@@ -162,7 +175,10 @@ fn a_short_name_is_answered_only_while_it_means_one_thing() {
     assert_eq!(addresses(&home, "web.a1.three.test"), [container(&home, "three", "web").1]);
     let (status, text) = get(&home, "web.a1.localhost");
     assert_ne!(status, 200);
-    assert!(text.contains("web.a1.one.localhost") && text.contains("web.a1.three.localhost"), "{text}");
+    assert!(
+        text.contains("web.a1.one.localhost") && text.contains("web.a1.three.localhost"),
+        "{text}"
+    );
     let said = home.dwell(["status", "a1"]);
     let said = said.fails_with(5);
     assert!(said.contains("one") && said.contains("three"), "{said}");

@@ -70,7 +70,8 @@ impl<'a> Terminal<'a> {
         let terminal = Self { home };
         let place = directory.display().to_string();
         terminal.tmux(&["new-session", "-d", "-x", "100", "-y", "30", "-c", &place, "sh"]).ok();
-        terminal.keys(&[&format!("{} {command}; echo left $?", env!("CARGO_BIN_EXE_dwell")), "Enter"]);
+        terminal
+            .keys(&[&format!("{} {command}; echo left $?", env!("CARGO_BIN_EXE_dwell")), "Enter"]);
         terminal
     }
 
@@ -99,7 +100,8 @@ impl<'a> Terminal<'a> {
 fn without_a_terminal_output_and_code_are_passed_on() {
     let home = home();
     let lab = home.project("lab").compose(LAB);
-    let script = "echo out; pwd; echo $DWELL_ENV $CILO_ENV $DWELL_PROJECT $GIVEN; echo $WEB_HOST; exit 7";
+    let script =
+        "echo out; pwd; echo $DWELL_ENV $CILO_ENV $DWELL_PROJECT $GIVEN; echo $WEB_HOST; exit 7";
     let ran = home.dwell_in(&lab, ["run", "--env", "GIVEN=x y", "sh", "a1", "-c", script]);
     ran.fails_with(7);
     let lines: Vec<&str> = ran.stdout.lines().collect();
@@ -155,7 +157,15 @@ fn a_client_whose_daemon_is_killed_goes_on() {
     let home = home();
     lab(&home);
     let mut client = home.dwell_command();
-    client.args(["run", "--name", "slow", "sh", "a1", "-c", "echo before; while [ ! -e go ]; do sleep 0.1; done; echo after; exit 4"]);
+    client.args([
+        "run",
+        "--name",
+        "slow",
+        "sh",
+        "a1",
+        "-c",
+        "echo before; while [ ! -e go ]; do sleep 0.1; done; echo after; exit 4",
+    ]);
     let output = home.path().join("client.out");
     client.stdout(fs::File::create(&output).unwrap());
     let mut client = client.spawn().unwrap();
@@ -170,7 +180,8 @@ fn a_client_whose_daemon_is_killed_goes_on() {
 fn lost_sessions_are_listed_and_start_again() {
     let home = home();
     lab(&home);
-    home.dwell(["run", "--detach", "--name", "agent", "sh", "a1", "-c", "echo here; sleep 1000"]).ok();
+    home.dwell(["run", "--detach", "--name", "agent", "sh", "a1", "-c", "echo here; sleep 1000"])
+        .ok();
     wait_until(LIMIT, "it speaks", || transcript(&home, "agent").contains("here"));
     // What a loss of power does: nobody gets to say goodbye.
     let mut list = Command::new("tmux");
@@ -200,7 +211,10 @@ fn a_terminal_attaches_detaches_and_may_be_closed() {
     terminal.keys(&["C-b", "d"]);
     terminal.shows("left 0");
     assert_eq!(session(&home, "talk").0, "running");
-    terminal.keys(&[&format!("clear; {} attach a1 talk; echo left $?", env!("CARGO_BIN_EXE_dwell")), "Enter"]);
+    terminal.keys(&[
+        &format!("clear; {} attach a1 talk; echo left $?", env!("CARGO_BIN_EXE_dwell")),
+        "Enter",
+    ]);
     terminal.shows("got-hello");
     terminal.close();
     assert_eq!(session(&home, "talk").0, "running", "closing the terminal ends nothing");
@@ -221,7 +235,12 @@ fn ten_at_once_and_no_secret_is_told() {
         .map(|number| {
             let mut client = home.dwell_command();
             client.env("API_TOKEN", &secret).args(["run", "--detach", "--name"]);
-            client.arg(format!("s{number}")).args(["sh", "a1", "-c", "read w; echo $w ${#API_TOKEN}; exit 3"]);
+            client.arg(format!("s{number}")).args([
+                "sh",
+                "a1",
+                "-c",
+                "read w; echo $w ${#API_TOKEN}; exit 3",
+            ]);
             client.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
             client.spawn().unwrap()
         })
@@ -238,14 +257,20 @@ fn ten_at_once_and_no_secret_is_told() {
     for number in 0..10 {
         let name = format!("s{number}");
         ends_with(&home, &name, 3);
-        assert!(transcript(&home, &name).contains(&format!("go {}", secret.len())), "it has the variable");
+        assert!(
+            transcript(&home, &name).contains(&format!("go {}", secret.len())),
+            "it has the variable"
+        );
     }
 }
 
 fn lines_with_secret(secret: &str) -> Vec<String> {
     let all = fs::read_dir("/proc").unwrap().flatten();
     let lines = all.filter_map(|entry| fs::read(entry.path().join("cmdline")).ok());
-    lines.map(|line| String::from_utf8_lossy(&line).into_owned()).filter(|l| l.contains(secret)).collect()
+    lines
+        .map(|line| String::from_utf8_lossy(&line).into_owned())
+        .filter(|l| l.contains(secret))
+        .collect()
 }
 
 fn files_with(folder: &Path, secret: &str) -> Vec<String> {

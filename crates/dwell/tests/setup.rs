@@ -36,6 +36,7 @@ echo '== dry'; dwell setup --dry-run
 echo '== kept'; cat /etc/resolv.conf; echo
 dwell setup --yes >&2
 echo '== file'; cat /etc/resolv.conf
+for n in $(seq 50); do getent ahostsv4 web.a1.lab.test >/dev/null && break; sleep 0.1; done
 echo '== getent'; getent ahostsv4 web.a1.lab.test || true; getent ahostsv4 gone.a1.test || echo none
 echo '== address'; dwell status a1 --json
 echo '== run'; dwell run sh a1 -c 'echo $WEB_HOST $WEB_URL'
@@ -60,7 +61,8 @@ fn part<'a>(ran: &'a Ran, title: &str) -> &'a str {
 fn the_plain_file_is_set_up_and_restored() {
     let home = TestHome::new(env!("CARGO_BIN_EXE_dwell"));
     let lab = home.project("lab").compose(LAB);
-    let possible = run(home.command("unshare").args(["--net", "--mount", "true"]), Duration::from_secs(5));
+    let possible =
+        run(home.command("unshare").args(["--net", "--mount", "true"]), Duration::from_secs(5));
     if possible.code != Some(0) {
         eprintln!("skipped: namespaces cannot be made here");
         return;
@@ -84,7 +86,10 @@ fn the_plain_file_is_set_up_and_restored() {
     assert!(address.starts_with("10.") && getent.ends_with("none\n"), "{getent}");
     assert!(part(&ran, "address").contains(address), "{ran:?}");
     let named = part(&ran, "run").trim();
-    assert!(named.contains("http://web.a1.") && !named.contains(address), "names, no addresses: {named}");
+    assert!(
+        named.contains("http://web.a1.") && !named.contains(address),
+        "names, no addresses: {named}"
+    );
     let after = part(&ran, "after");
     assert!(after.contains("127.0.53.54") && after.contains(address), "{after}");
     assert!(!after.contains("run `dwell setup`"), "{after}");

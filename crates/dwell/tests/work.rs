@@ -40,6 +40,8 @@ fn work_of_a_git_project_goes_both_ways_and_is_never_lost() {
     let home = home();
     let shop = home.project("shop").compose(IDLE).file("a.txt", "one\n").git();
     let source = shop.path();
+    git(source, ["config", "user.name", "test"]).ok();
+    git(source, ["config", "user.email", "test@localhost"]).ok();
     home.dwell_in(&shop, ["create", "a1"]).ok();
     let tree = home.data().join("shop/a1");
     let before = repository(source);
@@ -56,7 +58,10 @@ fn work_of_a_git_project_goes_both_ways_and_is_never_lost() {
     assert_eq!(repository(source), before, "uncommitted work is not passed over");
     home.dwell(["merge", "a1", "--commit", "Two"]).ok();
     assert_eq!((read(source, "a.txt"), read(source, "new.txt")), ("two\n".into(), "new\n".into()));
-    assert_eq!(git(source, ["for-each-ref", "--format=%(refname)"]).ok(), "refs/heads/dwell/a1\nrefs/heads/main");
+    assert_eq!(
+        git(source, ["for-each-ref", "--format=%(refname)"]).ok(),
+        "refs/heads/dwell/a1\nrefs/heads/main"
+    );
 
     fs::write(source.join("a.txt"), "three\n").unwrap();
     git(source, ["commit", "--quiet", "--all", "--message", "three"]).ok();
@@ -89,7 +94,10 @@ fn work_of_a_plain_directory_goes_both_ways() {
     assert!(diff.contains("+two") && diff.contains("new.txt"), "{diff}");
     assert_eq!(read(shop.path(), "a.txt"), "one\n");
     home.dwell(["merge", "a1"]).ok();
-    assert_eq!((read(shop.path(), "a.txt"), read(shop.path(), "new.txt")), ("two\n".into(), "new\n".into()));
+    assert_eq!(
+        (read(shop.path(), "a.txt"), read(shop.path(), "new.txt")),
+        ("two\n".into(), "new\n".into())
+    );
     fs::write(shop.path().join("b.txt"), "c\n").unwrap();
     home.dwell(["sync", "a1"]).ok();
     assert_eq!(read(&tree, "b.txt"), "c\n");
@@ -97,7 +105,10 @@ fn work_of_a_plain_directory_goes_both_ways() {
     fs::write(shop.path().join("b.txt"), "ours\n").unwrap();
     let conflict = home.dwell(["merge", "a1"]);
     assert!(conflict.fails_with(5).contains("b.txt"), "{conflict:?}");
-    assert_eq!((read(shop.path(), "b.txt"), read(&tree, "b.txt")), ("ours\n".into(), "theirs\n".into()));
+    assert_eq!(
+        (read(shop.path(), "b.txt"), read(&tree, "b.txt")),
+        ("ours\n".into(), "theirs\n".into())
+    );
 }
 
 #[test]

@@ -56,10 +56,7 @@ pub(crate) async fn begin_up(
 ) -> Result<(), Problem> {
     let variables: BTreeMap<String, String> =
         std::mem::take(&mut up.variables).0.into_iter().collect();
-    let found = match node.find(name, project).await {
-        Err(problem) if problem.code == Code::NotFound && up.create.is_some() => None,
-        found => Some(found?),
-    };
+    let found = named(&node, name, project, up.create.as_ref()).await?;
     let (environment, create) = match (found, up.create.take()) {
         (Some(environment), _) => (environment, None),
         (None, Some(create)) => (planned(&node, &create).await?, Some(create)),
@@ -98,6 +95,39 @@ pub(crate) async fn begin_up(
     let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
     merge_choices(&mut request);
     run(Context::new(node, operation, kind, request, variables), key).await
+}
+
+/// The environment that a name means to somebody who could also make it: in a project, that
+/// project's own, whatever other projects call theirs.
+async fn named(
+    node: &Node,
+    name: &str,
+    project: Option<&ProjectName>,
+    create: Option<&CreateEnvironment>,
+) -> Result<Option<Environment>, Problem> {
+    let found = node.find(name, project).await;
+    let Some(create) = create else { return found.map(Some) };
+    let meant = found.as_ref().is_ok_and(|found| found.source == create.source);
+    if project.is_none() && !meant && is_project(create) {
+        return exists(node, &planned(node, create).await?).await;
+    }
+    match found {
+        Err(problem) if problem.code == Code::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Whether there is anything in the source to make an environment of.
+fn is_project(create: &CreateEnvironment) -> bool {
+    const MARKS: [&str; 6] = [
+        "dwell.toml",
+        ".cilo/config.yml",
+        "compose.yaml",
+        "compose.yml",
+        "docker-compose.yaml",
+        "docker-compose.yml",
+    ];
+    !create.compose_files.is_empty() || MARKS.iter().any(|mark| create.source.join(mark).is_file())
 }
 
 /// Takes an environment down.
