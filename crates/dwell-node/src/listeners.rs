@@ -17,8 +17,10 @@ use dwell_net::proxy::HttpProxy;
 use crate::node::Node;
 use crate::resolver;
 
-/// How often ports that were taken and the resolver configuration are looked at again.
+/// How often the resolver configuration is looked at again.
 const AGAIN: Duration = Duration::from_secs(3);
+/// How often a port that is taken is tried: a daemon that is just ending frees it in a moment.
+const SOON: Duration = Duration::from_millis(250);
 
 struct State {
     suffixes: BTreeSet<Suffix>,
@@ -151,6 +153,7 @@ impl Listeners {
 pub(crate) async fn run(node: Arc<Node>) {
     loop {
         node.listeners.listen(&node.names).await;
-        tokio::time::sleep(AGAIN).await;
+        let all = node.listeners.dns().is_some() && node.listeners.proxy().is_some();
+        tokio::time::sleep(if all { AGAIN } else { SOON }).await;
     }
 }

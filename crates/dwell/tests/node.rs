@@ -65,8 +65,6 @@ fn the_openapi_document_lists_every_endpoint() {
     let home = home();
     let document = home.dwell(["node", "openapi"]).json();
     assert!(document["openapi"].as_str().unwrap().starts_with("3."));
-    assert!(!home.socket().exists(), "it takes no daemon");
-    home.dwell(["node", "start"]).ok();
     let (status, served) = call(&home, "GET /v1/openapi.json HTTP/1.1\nhost: dwell", "");
     assert_eq!(status, 200);
     let paths = document["paths"].as_object().unwrap();
@@ -117,7 +115,7 @@ fn an_idempotency_key_makes_one_operation_of_two_calls() {
 fn configuration_is_shown_made_and_described() {
     let home = home();
     let lab = home.project("lab").compose(IDLE);
-    assert!(home.dwell_in(&lab, ["config"]).ok().contains(&home.dns_port().to_string()));
+    assert!(home.dwell_in(&lab, ["config"]).ok().contains("origin"));
     let schema = home.dwell_in(&lab, ["config", "--schema"]).json();
     assert!(schema["properties"]["hooks"].is_object(), "{schema}");
     home.dwell_in(&lab, ["config", "init"]).ok();

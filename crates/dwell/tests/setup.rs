@@ -36,6 +36,7 @@ echo '== dry'; dwell setup --dry-run
 echo '== kept'; cat /etc/resolv.conf; echo
 dwell setup --yes >&2
 echo '== file'; cat /etc/resolv.conf
+for n in $(seq 50); do getent ahostsv4 web.a1.lab.test >/dev/null && break; sleep 0.1; done
 echo '== getent'; getent ahostsv4 web.a1.lab.test || true; getent ahostsv4 gone.a1.test || echo none
 echo '== address'; dwell status a1 --json
 echo '== run'; dwell run sh a1 -c 'echo $WEB_HOST $WEB_URL'

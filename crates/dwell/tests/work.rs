@@ -40,6 +40,8 @@ fn work_of_a_git_project_goes_both_ways_and_is_never_lost() {
     let home = home();
     let shop = home.project("shop").compose(IDLE).file("a.txt", "one\n").git();
     let source = shop.path();
+    git(source, ["config", "user.name", "test"]).ok();
+    git(source, ["config", "user.email", "test@localhost"]).ok();
     home.dwell_in(&shop, ["create", "a1"]).ok();
     let tree = home.data().join("shop/a1");
     let before = repository(source);

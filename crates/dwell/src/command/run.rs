@@ -218,7 +218,8 @@ async fn stream(session: &Session, context: &Context) -> Ended {
         };
         let mut client = context.connect().await?;
         let now: Session = client.get(&place(endpoint::SESSION, session)).await?;
-        if let Some(code) = ended(&now) {
+        // What was written after the connection broke is still to be had, also when all is over.
+        if let Some(code) = ended(&now).filter(|_| !broke) {
             return Ok(code);
         }
         if left == 0 {
