@@ -312,10 +312,8 @@ async fn nothing_to_do(
     }
     let labelled = format!("{}={}", dwell_core::observed::label::ENVIRONMENT, environment.id);
     let expected = node.world.containers(&environment.id);
-    let (containers, images) = tokio::join!(
-        node.engine.containers(&labelled),
-        super::up::image_ids(node, &expected)
-    );
+    let (containers, images) =
+        tokio::join!(node.engine.containers(&labelled), super::up::image_ids(node, &expected));
     let containers = containers.ok()?;
     let of_this = containers.iter().all(|c| c.generation == environment.generation);
     if !of_this || !view::is_well(&facts, &containers, up.wait) {

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dwell_api::{Code, Event, Problem};
-use dwell_core::compose::{self, Isolated, Isolation};
 use dwell_core::EnvironmentId;
+use dwell_core::compose::{self, Isolated, Isolation};
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::{Container, State, label};
