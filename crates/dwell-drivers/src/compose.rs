@@ -32,6 +32,9 @@ pub enum ComposeError {
         /// The last lines that compose wrote.
         why: String,
     },
+    /// The engine went away under it.
+    #[error(transparent)]
+    Engine(#[from] crate::docker::EngineError),
     /// It could not be run or did not end in time.
     #[error(transparent)]
     Process(#[from] ProcessError),
@@ -213,7 +216,7 @@ impl Stack {
         let program = self.program(&verb);
         let mut child = program.spawn().map_err(missing)?;
         let mut tail: Vec<String> = Vec::new();
-        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let (out, err) = child.pipes();
         let mut out = out.map(|pipe| BufReader::new(pipe).lines());
         let mut err = err.map(|pipe| BufReader::new(pipe).lines());
         let read = async {

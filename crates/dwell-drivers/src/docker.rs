@@ -116,6 +116,11 @@ impl Engine {
         })
     }
 
+    /// Asks whether it answers within a time.
+    pub async fn ping(&self, limit: Duration) -> Result<(), EngineError> {
+        self.call("ping", limit, self.docker.ping()).await.map(drop)
+    }
+
     async fn call<T>(
         &self,
         call: &'static str,

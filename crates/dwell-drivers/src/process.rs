@@ -1,14 +1,16 @@
 //! Child processes: the one place that starts them. Arguments are passed as they are, never
 //! through a shell; every run has a time limit and ends with its whole process group.
 
+pub mod owner;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 /// Why a program did not give the result that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -184,6 +186,9 @@ impl Program {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).kill_on_drop(true).process_group(0);
+        if let Some(owner) = owner::owner() {
+            command.env(owner::VARIABLE, owner);
+        }
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
@@ -211,14 +216,16 @@ impl Program {
     }
 
     /// Starts it with piped output, for callers that stream. Standard input is empty. The time
-    /// limit does not apply; dropping the child kills it.
-    pub fn spawn(&self) -> Result<Child, ProcessError> {
-        self.command()
+    /// limit does not apply; dropping it before its end kills it with its children.
+    pub fn spawn(&self) -> Result<Running, ProcessError> {
+        let child = self
+            .command()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|e| self.io(e))
+            .map_err(|e| self.io(e))?;
+        Ok(Running { group: Group(child.id()), child })
     }
 
     /// Runs it to its end and gives what it left, whatever its exit code.
@@ -231,7 +238,7 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|e| self.io(e))?;
-        let group = child.id();
+        let mut group = Group(child.id());
         let feed = child.stdin.take().zip(self.input.clone());
         let write = async move {
             if let Some((mut pipe, bytes)) = feed {
@@ -241,16 +248,16 @@ impl Program {
         };
         let both = async { tokio::join!(child.wait_with_output(), write).0 };
         match tokio::time::timeout(self.limit, both).await {
-            Ok(Ok(output)) => Ok(Finished {
-                code: output.status.code(),
-                stdout: output.stdout,
-                stderr: output.stderr,
-            }),
-            Ok(Err(source)) => Err(self.io(source)),
-            Err(_) => {
-                kill_group(group);
-                Err(ProcessError::TimedOut { command: self.line(), limit: self.limit })
+            Ok(Ok(output)) => {
+                group.ended();
+                Ok(Finished {
+                    code: output.status.code(),
+                    stdout: output.stdout,
+                    stderr: output.stderr,
+                })
             }
+            Ok(Err(source)) => Err(self.io(source)),
+            Err(_) => Err(ProcessError::TimedOut { command: self.line(), limit: self.limit }),
         }
     }
 
@@ -270,10 +277,47 @@ impl Program {
     }
 }
 
-fn kill_group(group: Option<u32>) {
-    let pid = group.and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+/// A program that runs, with pipes to its output.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    group: Group,
+}
+
+impl Running {
+    /// Its output and error pipes; `None` when they were taken before.
+    pub fn pipes(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
+        (self.child.stdout.take(), self.child.stderr.take())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.child.wait().await?;
+        self.group.ended();
+        Ok(status)
+    }
+}
+
+/// A process group that is killed when it is given up before its leader ended: `docker compose`
+/// works in a child of its own, and that child must not go on.
+#[derive(Debug)]
+struct Group(Option<u32>);
+
+impl Group {
+    fn ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let id = self.0.and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = id.and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
     }
 }
 

@@ -171,6 +171,7 @@ impl Tmux {
             .args(arguments)
             .without_env("TMUX")
             .without_env("TMUX_PANE")
+            .without_env(crate::process::owner::VARIABLE)
             .limit(LIMIT)
     }
 

@@ -129,15 +129,25 @@ fn events(operation: Arc<Operation>) -> Response {
 
 /// Runs an operation on its own, whatever becomes of the client, and answers its events. A
 /// repeated key joins the first call, or replays how it ended.
-async fn operate<F, B>(node: Arc<Node>, key: String, begin: B) -> Result<Response, Refusal>
+async fn operate<F, B>(
+    node: Arc<Node>,
+    key: String,
+    call: String,
+    begin: B,
+) -> Result<Response, Refusal>
 where
     B: FnOnce(Arc<Node>, Arc<Operation>, String) -> F,
     F: Future<Output = Result<(), Problem>> + Send + 'static,
 {
     node.operations.ready().await;
     let id = OperationId::from_random(random()?);
-    let (operation, is_new) = node.operations.join_or_begin(&key, id);
+    let (operation, is_new) = node.operations.join_or_begin(&key, id, &call);
     if !is_new {
+        // What an earlier life left unfinished does not know its call any more.
+        if !operation.call.is_empty() && operation.call != call {
+            let first = &operation.call;
+            return Err(usage(format!("its idempotency key was used for `{first}` before")));
+        }
         return Ok(events(operation));
     }
     if let Some(journal) = node.store.operation_by_key(&key).await.or_problem()?
@@ -149,7 +159,7 @@ where
                 Problem::new(Code::Internal, "the outcome of that call is not known any more")
             })),
         };
-        return Ok(events(node.operations.remember(&key, journal.id, result)));
+        return Ok(events(node.operations.remember(&key, journal.id, &call, result)));
     }
     let work = begin(node, operation.clone(), key);
     let told = operation.clone();

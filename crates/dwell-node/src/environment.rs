@@ -2,6 +2,7 @@
 
 mod containers;
 mod create;
+mod former;
 mod hook;
 mod remove;
 mod request;
@@ -21,9 +22,10 @@ use serde_json::Value;
 
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
+pub(crate) use former::forget as forget_former;
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses};
 pub(crate) use shared::{end_idle, start_again};
-pub(crate) use up::{COMPOSE_FILE, stack};
+pub(crate) use up::{COMPOSE_FILE, bring_back, stack};
 
 use crate::operation::Context;
 
@@ -69,16 +71,18 @@ pub(crate) async fn act(context: &mut Context, step: Step) -> Result<(), Problem
     }
 }
 
+/// Records that the environment is wanted gone.
+pub(crate) async fn want_gone(context: &mut Context) -> Result<(), Problem> {
+    up::want(context, dwell_core::environment::Desired::Destroyed).await
+}
+
 /// Undoes a step, as far as this operation did it.
 pub(crate) async fn undo(context: &mut Context, step: Step) -> Result<(), Problem> {
     match step {
         Step::Record => create::forget(context).await,
         Step::Tree => remove::made_tree(context).await,
         Step::Subnets => subnet::undo(context).await,
-        Step::Shared => {
-            let before = context.request.before.shared.clone();
-            shared::release(context, &before).await
-        }
+        Step::Shared => shared::undo(context).await,
         Step::Containers => up::undo_containers(context).await,
         Step::WantRunning => up::want(context, context.request.before.desired).await,
         // These go away with the tree, change nothing outside, or are never undone.

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use dwell_api::{Code, Problem};
-use dwell_core::compose::{Note, Service};
+use dwell_core::compose::{Note, Role, Service};
+use dwell_core::observed::label;
 use dwell_core::{EnvironmentId, ServiceName};
 use serde::{Deserialize, Serialize};
 
+use crate::environment::COMPOSE_FILE;
 use crate::problem::file;
 
 /// The facts of one environment.
@@ -38,7 +40,8 @@ pub(crate) struct FactsCache {
     known: RwLock<HashMap<EnvironmentId, Arc<Facts>>>,
 }
 
-const FILE: &str = "facts.json";
+/// The file they are kept in.
+pub(crate) const FILE: &str = "facts.json";
 
 impl FactsCache {
     /// The facts of an environment; `None` before its first `up`.
@@ -48,10 +51,23 @@ impl FactsCache {
 
     /// Reads an environment's facts from its directory, if it has any.
     pub(crate) fn load(&self, id: &EnvironmentId, directory: &Path) {
-        let Ok(text) = std::fs::read(directory.join(FILE)) else { return };
+        let text = match std::fs::read(directory.join(FILE)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                tracing::warn!(%error, environment = %id, "its facts cannot be read");
+                Vec::new()
+            }
+        };
         match serde_json::from_slice::<Facts>(&text) {
             Ok(facts) => self.insert(id, facts),
-            Err(error) => tracing::warn!(%error, environment = %id, "its facts are not understood"),
+            Err(error) => {
+                let found = from_compose_file(&directory.join(COMPOSE_FILE));
+                if found.is_some() {
+                    tracing::warn!(%error, environment = %id, "its facts are not understood");
+                }
+                found.into_iter().for_each(|facts| self.insert(id, facts));
+            }
         }
     }
 
@@ -80,6 +96,19 @@ impl FactsCache {
     }
 }
 
+/// What the environment's compose file tells: all but hostnames and notes.
+fn from_compose_file(path: &Path) -> Option<Facts> {
+    let model = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+    let mut services = dwell_core::compose::services(&model).ok()?;
+    for (name, service) in &mut services {
+        let role = model.pointer(&format!("/services/{name}/labels/{}", label::ROLE));
+        if role.and_then(serde_json::Value::as_str) == Some("relay") {
+            service.role = Role::Relay;
+        }
+    }
+    Some(Facts { services, notes: Vec::new(), subnets: Vec::new(), stamp: Stamp::default() })
+}
+
 /// Writes a private file in one piece: readers see the old content or the new.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Problem> {
     use std::io::Write;
@@ -93,7 +122,11 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Problem> {
         .open(&part)
         .and_then(|mut file| file.write_all(content))
         .and_then(|()| std::fs::rename(&part, path));
-    written.map_err(|error| file("writing", path, &error))
+    written.map_err(|error| {
+        // What was half written is of no use, and on a full disk it takes space.
+        let _ = std::fs::remove_file(&part);
+        file("writing", path, &error)
+    })
 }
 
 /// Makes a directory that only this user may enter.

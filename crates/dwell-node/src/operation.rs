@@ -44,8 +44,12 @@ pub(crate) struct Before {
     pub(crate) desired: Desired,
     /// Whether any of its containers ran.
     pub(crate) ran: bool,
-    /// Keys of the subnets it had.
-    pub(crate) subnets: Vec<String>,
+    /// The subnets it had: key and network.
+    #[serde(default)]
+    pub(crate) subnets: Vec<(String, String)>,
+    /// The volumes it had.
+    #[serde(default)]
+    pub(crate) volumes: Vec<String>,
     /// Shared instances it used.
     pub(crate) shared: Vec<SharedId>,
 }
@@ -53,16 +57,19 @@ pub(crate) struct Before {
 /// An operation that runs or has ended, with everything that it told.
 pub(crate) struct Operation {
     pub(crate) id: OperationId,
+    /// What was asked for, to tell a repeated call from another one with the same key.
+    pub(crate) call: String,
     events: Mutex<Vec<Event>>,
     told: watch::Sender<usize>,
     cancelled: watch::Sender<bool>,
 }
 
 impl Operation {
-    fn new(id: OperationId) -> Self {
+    fn new(id: OperationId, call: &str) -> Self {
         let accepted = Event::Accepted { operation: id.to_string() };
         Self {
             id,
+            call: call.to_owned(),
             events: Mutex::new(vec![accepted]),
             told: watch::Sender::new(1),
             cancelled: watch::Sender::new(false),
@@ -70,8 +77,8 @@ impl Operation {
     }
 
     /// One that ended in an earlier life of the daemon: its outcome is replayed.
-    fn ended(id: OperationId, result: Result<Outcome, Problem>) -> Self {
-        let operation = Self::new(id);
+    fn ended(id: OperationId, call: &str, result: Result<Outcome, Problem>) -> Self {
+        let operation = Self::new(id, call);
         operation.end(result);
         operation
     }
@@ -173,7 +180,12 @@ const KEPT: usize = 2000;
 
 impl Operations {
     /// The operation with an idempotency key, or a new one that the caller must run.
-    pub(crate) fn join_or_begin(&self, key: &str, id: OperationId) -> (Arc<Operation>, bool) {
+    pub(crate) fn join_or_begin(
+        &self,
+        key: &str,
+        id: OperationId,
+        call: &str,
+    ) -> (Arc<Operation>, bool) {
         let mut by_key = lock(&self.by_key);
         if let Some(operation) = by_key.get(key) {
             return (operation.clone(), false);
@@ -181,7 +193,7 @@ impl Operations {
         if by_key.len() >= KEPT {
             by_key.retain(|_, operation| !operation.has_ended());
         }
-        let operation = Arc::new(Operation::new(id));
+        let operation = Arc::new(Operation::new(id, call));
         by_key.insert(key.to_owned(), operation.clone());
         (operation, true)
     }
@@ -191,9 +203,10 @@ impl Operations {
         &self,
         key: &str,
         id: OperationId,
+        call: &str,
         result: Result<Outcome, Problem>,
     ) -> Arc<Operation> {
-        let operation = Arc::new(Operation::ended(id, result));
+        let operation = Arc::new(Operation::ended(id, call, result));
         lock(&self.by_key).insert(key.to_owned(), operation.clone());
         operation
     }

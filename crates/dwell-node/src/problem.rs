@@ -118,6 +118,7 @@ impl IntoProblem for ComposeError {
                 let last = lines.pop().unwrap_or("it gave no reason");
                 Problem::new(code, format!("`docker compose {verb}` failed: {last}")).details(lines)
             }
+            ComposeError::Engine(error) => error.into_problem(),
             ComposeError::Process(error) => error.into_problem(),
         }
     }

@@ -152,9 +152,10 @@ pub(crate) async fn require_trust_in(
     config: &ProjectConfig,
 ) -> Result<(), Problem> {
     let Some(subject) = trust_subject(directory, config).await else { return Ok(()) };
-    let trusted = node.store.trusted(&source.to_string_lossy()).await.or_problem()?;
+    let mut trusted = node.store.trusted(&source.to_string_lossy()).await.or_problem()?;
+    trusted.extend(node.store.trusted(&directory.to_string_lossy()).await.or_problem()?);
     is_trusted(Some(&subject), &trusted).map_err(|untrusted| {
-        let place = source.display();
+        let place = directory.display();
         Problem::new(
             Code::Untrusted,
             format!("the project in {place} wants to run commands that you have not trusted"),
@@ -162,4 +163,16 @@ pub(crate) async fn require_trust_in(
         .hint(format!("read them, then `dwell trust {place}`"))
         .details(untrusted.commands)
     })
+}
+
+/// Trusts the copy in a directory as it is, after a trusted command has run there: a file that a
+/// command names may be one that it writes.
+pub(crate) async fn keep_trust(
+    node: &Node,
+    source: &Path,
+    directory: &Path,
+    config: &ProjectConfig,
+) -> Result<(), Problem> {
+    let Some(subject) = trust_subject(directory, config).await else { return Ok(()) };
+    node.store.trust(&source.to_string_lossy(), &subject.hash, node.now()).await.or_problem()
 }

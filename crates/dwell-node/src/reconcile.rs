@@ -9,15 +9,16 @@ use dwell_api::environment::Destroy;
 use dwell_core::EnvironmentId;
 use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::Container;
-use dwell_core::operation::Journal;
-use dwell_drivers::compose::UpOptions;
+use dwell_core::operation::{Journal, Kind, Phase};
 
-use crate::environment::{begin_destroy, end_idle, stack, start_again};
+use crate::environment::{begin_destroy, begin_down, end_idle, start_again};
 use crate::node::{Node, random};
 use crate::view::is_well;
-use crate::world::{self, EngineState};
+use crate::world::EngineState;
+use crate::{leftover, reserve};
 
 const PASS: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(600);
 /// Ended operations are kept this long for repeated calls: 24 h, in microseconds.
 const REPLAY: i64 = 24 * 3600 * 1_000_000;
@@ -46,20 +47,24 @@ pub(crate) async fn run(node: Arc<Node>) {
     let mut tries = Tries::default();
     let mut wait = PASS;
     loop {
-        tokio::select! {
-            () = node.reconcile.notified() => {}
-            () = tokio::time::sleep(wait) => {}
-        }
-        wait = PASS;
+        wait = tokio::select! {
+            // Something changed, and may still: a second look follows soon.
+            () = node.reconcile.notified() => SOON,
+            () = tokio::time::sleep(wait) => PASS,
+        };
         if node.world.engine() != EngineState::Up {
             continue;
         }
         environments(&node, &mut tries).await;
+        if let Err(problem) = leftover::remove(&node).await {
+            tracing::warn!(%problem, "leftovers were not removed");
+        }
         match end_idle(&node).await {
             Ok(Some(seconds)) => wait = wait.min(Duration::from_secs(seconds)),
             Ok(None) => {}
             Err(problem) => tracing::warn!(%problem, "idle shared services were not ended"),
         }
+        reserve::keep(&node.paths.state);
         if let Err(error) = node.store.prune_operations(node.now() - REPLAY).await {
             tracing::warn!(%error, "old operations were not forgotten");
         }
@@ -91,6 +96,9 @@ async fn environments(node: &Arc<Node>, tries: &mut Tries) {
                 bring_back(node, &environment).await
             }
             Desired::Destroyed => finish_destroying(node, &environment).await,
+            Desired::Stopped if is_half_stopped(node, &environment).await => {
+                finish_stopping(node, &environment).await
+            }
             Desired::Running | Desired::Stopped => continue,
         };
         match done {
@@ -125,14 +133,42 @@ fn is_down(node: &Node, environment: &Environment, tries: &mut Tries) -> bool {
 async fn bring_back(node: &Arc<Node>, environment: &Environment) -> Result<(), dwell_api::Problem> {
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let Ok(_held) = lock.try_lock() else { return Ok(()) };
-    let stack = stack(node, environment);
-    if !stack.file.is_file() {
+    // It may have been taken down or destroyed since the list was read.
+    let now = node.store.environment(&environment.id).await;
+    if !matches!(&now, Ok(Some(now)) if now.desired == Desired::Running) {
         return Ok(());
     }
     tracing::info!(environment = %environment.label(), "bringing it back up");
-    let result = stack.up(UpOptions::default(), |_| {}).await;
-    world::look_at(node, &environment.id).await;
-    crate::problem::OrProblem::or_problem(result)
+    crate::environment::bring_back(node, environment).await
+}
+
+/// Whether containers are left of a stop that failed, or of a start that could not be undone.
+/// What somebody started by other means is left alone.
+async fn is_half_stopped(node: &Node, environment: &Environment) -> bool {
+    if node.world.containers(&environment.id).is_empty() {
+        return false;
+    }
+    let last = node.store.last_operation(&environment.id).await.ok().flatten();
+    last.filter(|journal| journal.phase == Phase::Failed).is_some_and(|journal| {
+        let request = serde_json::from_value::<crate::operation::Request>(journal.request);
+        match journal.kind {
+            Kind::Down => true,
+            Kind::Up => request.is_ok_and(|request| !request.before.ran),
+            Kind::Create | Kind::CreateUp | Kind::Destroy => false,
+        }
+    })
+}
+
+async fn finish_stopping(
+    node: &Arc<Node>,
+    environment: &Environment,
+) -> Result<(), dwell_api::Problem> {
+    let id = dwell_core::OperationId::from_random(random()?);
+    let key = format!("reconcile-{id}");
+    let (operation, _) = node.operations.join_or_begin(&key, id, "");
+    let name = environment.id.as_str();
+    begin_down(node.clone(), operation.clone(), &key, name, None).await?;
+    operation.outcome().await.map(drop)
 }
 
 /// A destruction that failed half-way is tried again until nothing is left.
@@ -142,7 +178,7 @@ async fn finish_destroying(
 ) -> Result<(), dwell_api::Problem> {
     let id = dwell_core::OperationId::from_random(random()?);
     let key = format!("reconcile-{id}");
-    let (operation, _) = node.operations.join_or_begin(&key, id);
+    let (operation, _) = node.operations.join_or_begin(&key, id, "");
     let destroy = Destroy { keep_workspace: keeps_tree(node, environment).await, force: true };
     let name = environment.id.as_str();
     begin_destroy(node.clone(), operation.clone(), &key, name, None, destroy).await?;

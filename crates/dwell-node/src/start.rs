@@ -4,14 +4,16 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dwell_api::paths::Paths;
 use dwell_api::{Code, Problem};
 use dwell_core::NodeId;
 use dwell_core::config::NodeConfig;
 use dwell_drivers::docker::Engine;
+use dwell_drivers::process::owner;
 use dwell_net::names::NameTable;
+use rustix::fs::FlockOperation;
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -24,10 +26,12 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, rebuild, reconcile};
+use crate::{api, rebuild, reconcile, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How long the next daemon waits for the last one to end.
+const HANDOVER: Duration = Duration::from_secs(8);
 
 /// Runs the daemon to its end.
 pub(crate) fn run(paths: Paths) -> Result<(), Problem> {
@@ -50,13 +54,19 @@ fn lock(paths: &Paths) -> Result<File, Problem> {
     let path = paths.state.join("node.lock");
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let held = open.map_err(|error| file("opening", &path, &error))?;
-    match rustix::fs::flock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(held),
-        Err(_) => {
-            let place = paths.state.display();
-            Err(Problem::new(Code::Exists, format!("a daemon runs already for {place}"))
-                .hint("`dwell node status` tells about it"))
+    let deadline = Instant::now() + HANDOVER;
+    loop {
+        if rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(held);
         }
+        // One that does not answer is about to end, by itself or because it was killed.
+        let answers = std::os::unix::net::UnixStream::connect(paths.socket()).is_ok();
+        if answers || Instant::now() > deadline {
+            let place = paths.state.display();
+            return Err(Problem::new(Code::Exists, format!("a daemon runs already for {place}"))
+                .hint("`dwell node status` tells about it"));
+        }
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -86,7 +96,14 @@ fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
 async fn serve(paths: Paths) -> Result<(), Problem> {
     let config = config(&paths)?;
     let id = node_id(&paths)?;
-    let (store, fresh, incidents) = rebuild::open(&paths.database()).await.or_problem()?;
+    let (store, incidents) = rebuild::open(&paths.database()).await.or_problem()?;
+    // Tools that a killed daemon left running would go on making what is about to be undone.
+    if store.unfinished_operations().await.is_ok_and(|left| !left.is_empty()) {
+        let count = owner::end_leftovers(&paths.state);
+        tracing::info!(count, "tools of an earlier life were ended");
+    }
+    owner::set_owner(&paths.state);
+    reserve::keep(&paths.state);
     let engine = Engine::locate().await.or_problem()?;
     let binary = std::env::current_exe()
         .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
@@ -112,9 +129,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         incidents,
         paths,
     });
-    if fresh {
-        rebuild::rebuild(&node).await;
-    }
+    rebuild::rebuild(&node).await;
     for environment in node.store.environments().await.or_problem()? {
         node.facts.load(&environment.id, &node.directory(&environment.id));
     }

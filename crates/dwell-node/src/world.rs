@@ -3,17 +3,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dwell_core::EnvironmentId;
 use dwell_core::observed::{Container, label};
 use futures_util::StreamExt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::node::Node;
 
 /// How often everything is looked at although no event asked for it.
 const PASS: Duration = Duration::from_secs(30);
+/// How long an answer of the engine stands for its being there.
+const FRESH: Duration = Duration::from_secs(2);
 
 /// Whether the engine answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub(crate) struct World {
     /// Environments whose engine-side state is being taken over by an operation are published
     /// by it; everybody else by the watcher.
     dirty: Mutex<HashSet<String>>,
+    /// When the engine answered last.
+    heard: Mutex<Option<Instant>>,
+    /// Told when somebody else than the watcher found that the engine does not answer.
+    gone: Notify,
 }
 
 impl Default for World {
@@ -52,6 +58,8 @@ impl Default for World {
             }),
             changed: watch::Sender::new(0),
             dirty: Mutex::default(),
+            heard: Mutex::default(),
+            gone: Notify::new(),
         }
     }
 }
@@ -119,7 +127,17 @@ impl World {
         })
     }
 
+    fn hear(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn heard_lately(&self) -> bool {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.is_some_and(|at| at.elapsed() < FRESH)
+    }
+
     fn replace(&self, found: Vec<Container>) {
+        self.hear();
         self.write(|seen| {
             seen.met += u64::from(seen.engine != EngineState::Up);
             seen.engine = EngineState::Up;
@@ -141,6 +159,35 @@ pub(crate) async fn look_at(node: &Node, id: &EnvironmentId) {
         node.world.take_over(&before, found);
     }
     node.publish(id).await;
+}
+
+/// Ends, with the reason, when the engine has not answered for half a minute. Only programs that
+/// wait for the engine without a limit of their own need it.
+pub(crate) async fn lost(node: &Node) -> dwell_drivers::docker::EngineError {
+    let mut unanswered = 0;
+    loop {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        match node.engine.ping(Duration::from_secs(5)).await {
+            Ok(()) => unanswered = 0,
+            Err(error) if unanswered >= 2 => return error,
+            Err(_) => unanswered += 1,
+        }
+    }
+}
+
+/// Makes sure that what is about to be shown is not older than a moment: an engine that does not
+/// answer within half a second is not known to run anything.
+pub(crate) async fn freshen(node: &Node) {
+    if node.world.engine() != EngineState::Up || node.world.heard_lately() {
+        return;
+    }
+    match node.engine.ping(Duration::from_millis(500)).await {
+        Ok(()) => node.world.hear(),
+        Err(error) => {
+            node.world.engine_down(error.to_string());
+            node.world.gone.notify_one();
+        }
+    }
 }
 
 /// Watches the engine for ever.
@@ -170,13 +217,10 @@ async fn session(
     // From a second before the look, so that nothing falls between the two.
     let since = node.now() / 1_000_000 - 1;
     let mut changes = std::pin::pin!(node.engine.changes(&labelled, since));
-    let came_back = node.world.engine() != EngineState::Up;
     node.world.replace(node.engine.containers(&labelled).await?);
     *pause = Duration::from_millis(100);
     node.publish_all().await;
-    if came_back {
-        node.reconcile.notify_one();
-    }
+    node.reconcile.notify_one();
     let mut pass = tokio::time::interval(PASS);
     pass.tick().await;
     loop {
@@ -188,6 +232,7 @@ async fn session(
             () = tokio::time::sleep(Duration::from_millis(3)), if node.world.is_dirty() => {
                 refresh(node).await?;
             }
+            () = node.world.gone.notified() => return Ok(()),
             _ = pass.tick() => {
                 node.world.replace(node.engine.containers(&labelled).await?);
                 node.publish_all().await;

@@ -94,6 +94,20 @@ impl Store {
         row.map(journal).transpose()
     }
 
+    /// The environments that an ended operation is known of and that have no record, as far as
+    /// no other operation on them goes on.
+    pub async fn environments_over(&self) -> Result<Vec<EnvironmentId>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "select distinct environment from operation \
+             where environment not in (select id from environment) \
+             and environment not in (select environment from operation \
+             where phase in ('forward', 'backward'))",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.into_iter().map(|id| unword("environment id", id)).collect()
+    }
+
     /// Forgets ended operations accepted before an instant.
     pub async fn prune_operations(&self, before: i64) -> Result<(), StoreError> {
         sqlx::query("delete from operation where phase in ('done', 'failed') and created < $1")

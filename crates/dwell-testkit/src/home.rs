@@ -168,6 +168,21 @@ impl TestHome {
         ran
     }
 
+    /// The containers of an environment by its name, also those that do not run: of one service,
+    /// or of all.
+    #[track_caller]
+    pub fn containers(&self, environment: &str, service: Option<&str>) -> Vec<String> {
+        let node = self.node().expect("the daemon was started");
+        let mut list = self.command("docker");
+        list.args(["ps", "--all", "--quiet", "--no-trunc"]);
+        let mut labels = vec![format!("dwell.node={node}"), format!("dwell.name={environment}")];
+        labels.extend(service.map(|service| format!("dwell.service={service}")));
+        for label in labels {
+            list.args(["--filter", &format!("label={label}")]);
+        }
+        run(&mut list, self.limit).ok().lines().map(str::to_owned).collect()
+    }
+
     /// The identity in the labels of what this home's daemon makes; `None` before its first
     /// start. It is asked for once and written down, so that leftovers of a killed test are found.
     pub fn node(&self) -> Option<String> {

@@ -4,17 +4,21 @@
 //! A helper that cannot do its work ends the test with a message: nothing here returns errors.
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed helper is a failed test")]
 
+mod dns;
 mod docker;
 mod engine;
 mod home;
+mod http;
 mod process;
 mod project;
 mod slot;
 mod wait;
 
+pub use dns::{Answer, ask, lookup, resolve};
 pub use docker::{docker, labelled, remove_labelled};
 pub use engine::Engine;
 pub use home::TestHome;
+pub use http::http;
 pub use process::{Ran, run};
 pub use project::{Project, git};
 pub use slot::free_port;

@@ -1,10 +1,11 @@
 //! Small projects to make environments of.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::process::{Ran, run};
 
@@ -54,6 +55,27 @@ impl Project {
         git(&self.path, ["add", "--all"]).ok();
         git(&self.path, ["commit", "--quiet", "--allow-empty", "--message", "first"]).ok();
         self
+    }
+
+    /// Everything in it: mode, time of the last change and content of each file by its path.
+    pub fn content(&self) -> BTreeMap<PathBuf, (u32, SystemTime, Vec<u8>)> {
+        let mut all = BTreeMap::new();
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            let entries = fs::read_dir(&folder).expect("a folder can be read");
+            for entry in entries {
+                let path = entry.expect("a folder can be read").path();
+                let metadata = fs::symlink_metadata(&path).expect("a file can be asked about");
+                if metadata.is_dir() {
+                    folders.push(path);
+                } else {
+                    let content = fs::read(&path).unwrap_or_default();
+                    let changed = metadata.modified().expect("a file has a time");
+                    all.insert(path, (metadata.permissions().mode(), changed, content));
+                }
+            }
+        }
+        all
     }
 
     /// Where it is.

@@ -120,6 +120,15 @@ pub(crate) struct Common {
         help_heading = "Global options"
     )]
     pub(crate) no_input: bool,
+    /// Show everything that tools say during operations
+    #[arg(
+        long,
+        global = true,
+        env = "DWELL_VERBOSE",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub(crate) verbose: bool,
 }
 
 /// How results are printed.

@@ -29,7 +29,8 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return refused(&error),
     };
-    let output = Output::new(arguments.format(), arguments.common.no_input);
+    let output = Output::new(arguments.format(), arguments.common.no_input)
+        .verbose(arguments.common.verbose);
     let context = Context::new(output);
     let code = match role(arguments.command, &context) {
         Ok(code) => code,

@@ -26,13 +26,19 @@ pub(crate) use table::Table;
 pub(crate) struct Output {
     format: Format,
     ask: bool,
+    verbose: bool,
 }
 
 impl Output {
     /// Prints in this format; asks questions only where that is allowed and a terminal is there.
     pub(crate) fn new(format: Format, no_input: bool) -> Self {
         let ask = !no_input && std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        Self { format, ask }
+        Self { format, ask, verbose: false }
+    }
+
+    /// The same, with all that tools say during operations.
+    pub(crate) fn verbose(self, verbose: bool) -> Self {
+        Self { verbose, ..self }
     }
 
     /// Whether results are JSON.
@@ -127,7 +133,7 @@ impl Output {
     /// Shows how an operation goes on.
     pub(crate) fn progress(&self) -> Progress {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
-        Progress::new(self.is_quiet(), terminal, self.error_style())
+        Progress::new(self.is_quiet(), terminal, self.error_style()).verbose(self.verbose)
     }
 
     /// Asks a yes-or-no question; where nobody can be asked, a problem says which flag to pass.

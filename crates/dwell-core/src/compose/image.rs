@@ -43,15 +43,12 @@ impl Images {
             if let Some(Value::Object(build)) = service.get_mut("build") {
                 build.shift_remove("tags");
             }
-            let policy = service.get("pull_policy").and_then(text).unwrap_or_default();
-            if !matches!(policy.as_str(), "" | "build" | "never") {
-                service.shift_remove("pull_policy");
-            }
+            never_pulled(service);
             return;
         }
         if let Some(private) = self.builder(service).and_then(|builder| self.built.get(builder)) {
             service.insert("image".to_owned(), Value::String(private.clone()));
-            service.shift_remove("pull_policy");
+            never_pulled(service);
         }
     }
 
@@ -64,6 +61,13 @@ impl Images {
     /// How to build the image of a service that uses one another service builds.
     pub(super) fn borrowed_build(&self, model: &Model<'_>, service: &Object) -> Option<Value> {
         model.service(self.builder(service)?)?.get("build").cloned()
+    }
+}
+
+/// No registry has a private tag, and none is to be asked for it; it is built where it is missing.
+fn never_pulled(service: &mut Object) {
+    if service.get("pull_policy").and_then(text).as_deref() != Some("build") {
+        service.insert("pull_policy".to_owned(), Value::String("never".to_owned()));
     }
 }
 

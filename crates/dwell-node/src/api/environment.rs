@@ -15,7 +15,7 @@ use super::{Answer, Json, Key, Query, Refusal, Shared, answer, operate};
 use crate::environment::{self as operations, begin_create, begin_destroy, begin_down, begin_up};
 use crate::node::Node;
 use crate::problem::OrProblem;
-use crate::view;
+use crate::{view, world};
 
 /// Lists environments. Looks at nothing and wakes nothing: it tells what was last seen.
 #[utoipa::path(get, path = "/v1/environments", params(ListEnvironments), responses((status = 200, body = [Shown])))]
@@ -23,6 +23,7 @@ pub(super) async fn list(
     State(node): Shared,
     Query(query): Query<ListEnvironments>,
 ) -> Answer<Vec<Shown>> {
+    world::freshen(&node).await;
     let mut sessions = std::collections::HashMap::new();
     for session in node.sessions(None).await? {
         if session.status == dwell_api::session::SessionStatus::Running {
@@ -61,6 +62,7 @@ pub(super) async fn one(
     Query(query): Query<InProject>,
 ) -> Answer<Shown> {
     let environment = node.find(&name, query.project.as_ref()).await?;
+    world::freshen(&node).await;
     answer(node.see(&environment).await)
 }
 
@@ -71,7 +73,8 @@ pub(super) async fn create(
     Key(key): Key,
     Json(request): Json<CreateEnvironment>,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("create {}", request.name);
+    operate(node, key, call, |node, operation, key| async move {
         begin_create(node, operation, &key, request).await
     })
     .await
@@ -87,7 +90,8 @@ pub(super) async fn up(
     Key(key): Key,
     Json(request): Json<Up>,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("up {name}");
+    operate(node, key, call, |node, operation, key| async move {
         begin_up(node, operation, &key, &name, query.project.as_ref(), request).await
     })
     .await
@@ -101,7 +105,8 @@ pub(super) async fn down(
     Query(query): Query<InProject>,
     Key(key): Key,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("down {name}");
+    operate(node, key, call, |node, operation, key| async move {
         begin_down(node, operation, &key, &name, query.project.as_ref()).await
     })
     .await
@@ -116,7 +121,8 @@ pub(super) async fn destroy(
     Key(key): Key,
     Json(request): Json<Destroy>,
 ) -> Result<Response, Refusal> {
-    operate(node, key, |node, operation, key| async move {
+    let call = format!("destroy {name}");
+    operate(node, key, call, |node, operation, key| async move {
         begin_destroy(node, operation, &key, &name, query.project.as_ref(), request).await
     })
     .await

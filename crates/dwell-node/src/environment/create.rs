@@ -86,19 +86,21 @@ pub(super) async fn files(context: &mut Context) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Forgets the environment: its record and its own directory.
+/// Forgets the environment: its own directory, then its record. In this order, so that a
+/// directory with a record in it always means an environment that is not gone.
 pub(super) async fn forget(context: &mut Context) -> Result<(), Problem> {
     let id = context.environment.id.clone();
     let node = &context.node;
+    let directory = node.directory(&id);
+    match tokio::fs::remove_dir_all(&directory).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(crate::problem::file("removing", &directory, &error));
+        }
+        _ => {}
+    }
     node.store.forget_sessions(&id).await.or_problem()?;
     node.store.forget_environment(&id).await.or_problem()?;
     node.facts.forget(&id);
     node.names.remove(id.as_str());
-    let directory = node.directory(&id);
-    match tokio::fs::remove_dir_all(&directory).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(crate::problem::file("removing", &directory, &error))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use dwell_api::{Code, Event, Problem};
+use dwell_core::config::ProjectConfig;
 use dwell_drivers::process::Program;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
@@ -20,7 +21,17 @@ pub(super) async fn setup(context: &mut Context) -> Result<(), Problem> {
     for command in &config.hooks.setup {
         run(context, "setup", &config, command).await?;
     }
-    Ok(())
+    trust_what_was_made(context, &config).await
+}
+
+/// Files that the commands name may have been made by the setup, and nobody else was in the tree
+/// yet: with them, the commands are as trusted as they were.
+async fn trust_what_was_made(context: &Context, config: &ProjectConfig) -> Result<(), Problem> {
+    let environment = &context.environment;
+    let subject = project::trust_subject(environment.directory(), config).await;
+    let Some(subject) = subject.filter(|_| !config.hooks.setup.is_empty()) else { return Ok(()) };
+    let source = environment.source.to_string_lossy();
+    context.node.store.trust(&source, &subject.hash, context.node.now()).await.or_problem()
 }
 
 /// Runs the run hook, before the services start.
@@ -50,13 +61,21 @@ pub(super) async fn archive(context: &mut Context) -> Result<(), Problem> {
 async fn run(
     context: &Context,
     hook: &str,
-    config: &dwell_core::config::ProjectConfig,
+    config: &ProjectConfig,
     command: &str,
 ) -> Result<(), Problem> {
     let environment = &context.environment;
     let (source, directory) = (&environment.source, environment.directory());
-    project::require_trust_in(&context.node, source, directory, config).await?;
+    let node = &context.node;
+    project::require_trust_in(node, source, directory, config).await?;
     context.operation.note(format!("running the {hook} hook: {command}"));
+    let result = execute(context, hook, command).await;
+    project::keep_trust(node, source, directory, config).await?;
+    result
+}
+
+async fn execute(context: &Context, hook: &str, command: &str) -> Result<(), Problem> {
+    let environment = &context.environment;
     let mut program = Program::new("sh")
         .args(["-c", &format!("exec 2>&1\n{command}")])
         .directory(environment.directory());
@@ -67,7 +86,7 @@ async fn run(
         program = program.env(name, value);
     }
     let mut child = program.spawn().or_problem()?;
-    let Some(output) = child.stdout.take() else { return Ok(()) };
+    let (Some(output), _) = child.pipes() else { return Ok(()) };
     let mut lines = BufReader::new(output).lines();
     let failed = |why: String| {
         Problem::new(Code::ToolFailed, format!("the {hook} hook `{command}` {why}"))

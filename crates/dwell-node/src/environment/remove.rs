@@ -58,6 +58,10 @@ pub(super) async fn made_tree(context: &mut Context) -> Result<(), Problem> {
 
 async fn remove_tree(context: &mut Context) -> Result<(), Problem> {
     let environment = &context.environment;
+    // In place, whether or not that was recorded yet.
+    if environment.root == environment.source {
+        return Ok(());
+    }
     let state = context.node.directory(&environment.id);
     let tree = environment.tree.clone().unwrap_or_else(|| Tree {
         kind: TreeKind::Worktree,
@@ -77,7 +81,10 @@ async fn remove_tree(context: &mut Context) -> Result<(), Problem> {
         other => other,
     };
     let removed = removed.or_problem()?;
-    for note in removed.notes {
+    let kept = removed.kept_branch.map(|branch| {
+        format!("branch `{branch}` stays in the source: it has commits that are nowhere else")
+    });
+    for note in removed.notes.into_iter().chain(kept) {
         context.operation.note(note);
     }
     Ok(())

@@ -9,10 +9,12 @@ use std::time::Duration;
 use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up};
 use dwell_api::event::Outcome;
 use dwell_api::{Code, Problem};
+use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
 
+use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
 use crate::problem::OrProblem;
@@ -31,11 +33,13 @@ pub(crate) async fn begin_create(
     let environment = planned(&node, &create).await?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = acquire(&lock, &operation, &environment).await;
-    if exists(&node, &environment).await?.is_some() {
+    if let Some(there) = exists(&node, &environment).await? {
+        refuse_half_gone(&there)?;
         let label = environment.label();
         return Err(Problem::new(Code::Exists, format!("environment `{label}` exists already"))
             .hint("use `dwell up`, or another name"));
     }
+    refuse_what_is_there(&environment)?;
     let variables: BTreeMap<String, String> = create.variables.0.iter().cloned().collect();
     let request = Request {
         environment,
@@ -62,9 +66,9 @@ pub(crate) async fn begin_up(
 ) -> Result<(), Problem> {
     let variables: BTreeMap<String, String> =
         std::mem::take(&mut up.variables).0.into_iter().collect();
-    let found = match node.find(name, project).await {
-        Err(problem) if problem.code == Code::NotFound && up.create.is_some() => None,
-        found => Some(found?),
+    let found = match &up.create {
+        Some(create) => meant(&node, name, project, create).await?,
+        None => Some(node.find(name, project).await?),
     };
     let (environment, create) = match (found, up.create.take()) {
         (Some(environment), _) => (environment, None),
@@ -86,13 +90,20 @@ pub(crate) async fn begin_up(
             ));
         }
     };
+    match kind {
+        Kind::Up => refuse_half_gone(&environment)?,
+        _ => refuse_what_is_there(&environment)?,
+    }
     if kind == Kind::Up
         && let Some(outcome) = nothing_to_do(&node, &environment, &up, &variables).await
     {
         operation.end(Ok(outcome));
         return Ok(());
     }
-    let before = before(&node, &environment).await?;
+    let mut before = before(&node, &environment).await?;
+    if kind == Kind::Up {
+        before.volumes = volumes(&node, &environment).await?;
+    }
     let create = create.map(|c| CreateEnvironment { variables: Default::default(), ..c });
     let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
     merge_choices(&mut request);
@@ -170,9 +181,33 @@ pub(crate) async fn losses(node: &Node, environment: &Environment) -> Result<Los
         losses.unmerged_commits = unsaved.unmerged_commits;
     }
     losses.sessions = node.running_session_names(&environment.id).await;
-    let labelled = format!("{}={}", dwell_core::observed::label::ENVIRONMENT, environment.id);
-    losses.volumes = node.engine.volumes(&labelled).await.unwrap_or_default();
+    losses.volumes = volumes(node, environment).await.unwrap_or_default();
     Ok(losses)
+}
+
+async fn volumes(node: &Node, environment: &Environment) -> Result<Vec<String>, Problem> {
+    let labelled = format!("{}={}", dwell_core::observed::label::ENVIRONMENT, environment.id);
+    node.engine.volumes(&labelled).await.or_problem()
+}
+
+/// An environment can only be made where nothing is: what is there is somebody's.
+fn refuse_what_is_there(environment: &Environment) -> Result<(), Problem> {
+    let root = &environment.root;
+    if *root == environment.source || std::fs::symlink_metadata(root).is_err() {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Exists, format!("there is something in {} already", root.display()))
+        .hint("move it away, or choose another name"))
+}
+
+/// An environment whose destruction has begun can only be destroyed.
+fn refuse_half_gone(environment: &Environment) -> Result<(), Problem> {
+    if environment.desired != Desired::Destroyed {
+        return Ok(());
+    }
+    let label = environment.label();
+    Err(Problem::new(Code::Conflict, format!("`{label}` is being destroyed"))
+        .hint("wait until it is gone, or finish it now with `dwell destroy --force`"))
 }
 
 async fn acquire<'a>(
@@ -192,7 +227,13 @@ async fn exists(node: &Node, environment: &Environment) -> Result<Option<Environ
 }
 
 fn nothing_before() -> Before {
-    Before { desired: Desired::Stopped, ran: false, subnets: Vec::new(), shared: Vec::new() }
+    Before {
+        desired: Desired::Stopped,
+        ran: false,
+        subnets: Vec::new(),
+        volumes: Vec::new(),
+        shared: Vec::new(),
+    }
 }
 
 async fn before(node: &Node, environment: &Environment) -> Result<Before, Problem> {
@@ -206,7 +247,8 @@ async fn before(node: &Node, environment: &Environment) -> Result<Before, Proble
     Ok(Before {
         desired: environment.desired,
         ran: !node.world.containers(&environment.id).is_empty(),
-        subnets: subnets.into_iter().map(|(key, _)| key).collect(),
+        subnets,
+        volumes: Vec::new(),
         shared,
     })
 }
@@ -216,6 +258,9 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
     let source = source_directory(&create.source).await?;
     let config = project::load(&source).await?;
     project::require_trust(node, &source, &config).await?;
+    if !create.empty {
+        require_compose_file(&source, &config, create)?;
+    }
     let project = match (&create.project, &config.project) {
         (Some(given), _) => given.clone(),
         (None, Some(configured)) => configured.clone(),
@@ -250,6 +295,65 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
         created: node.now(),
         notes: Vec::new(),
     })
+}
+
+/// The environment that somebody means who would make it if it were missing: the one of the
+/// project that they are in. Only outside of any project does the name alone find one.
+async fn meant(
+    node: &Node,
+    name: &str,
+    project: Option<&ProjectName>,
+    create: &CreateEnvironment,
+) -> Result<Option<Environment>, Problem> {
+    let own = match project.or(create.project.as_ref()) {
+        Some(given) => Some(given.clone()),
+        None if is_project(create) => {
+            let source = source_directory(&create.source).await?;
+            let configured = project::load(&source).await?.project;
+            Some(configured.map_or_else(|| project_of(&source), Ok)?)
+        }
+        None => None,
+    };
+    match own {
+        Some(own) => node.store.environment_named(&own, &create.name).await.or_problem(),
+        None => match node.find(name, None).await {
+            Err(problem) if problem.code == Code::NotFound => Ok(None),
+            found => found.map(Some),
+        },
+    }
+}
+
+/// Whether a directory is a project, or is said to be one.
+fn is_project(create: &CreateEnvironment) -> bool {
+    let said = create.empty
+        || !create.compose_files.is_empty()
+        || create.compose_variables.contains_key("COMPOSE_FILE");
+    let marks = [dwell_core::config::PROJECT_FILE, dwell_core::config::CILO_FILE];
+    let marks = super::stamp::DEFAULTS.iter().chain(&marks);
+    said || marks.into_iter().any(|mark| create.source.join(mark).is_file())
+}
+
+/// Refuses a source that has no compose file before anything of it is copied. Where the files
+/// are named by other means, or a hook may make them, compose will tell.
+fn require_compose_file(
+    source: &Path,
+    config: &ProjectConfig,
+    create: &CreateEnvironment,
+) -> Result<(), Problem> {
+    let named = !config.compose_files.is_empty()
+        || !create.compose_files.is_empty()
+        || !config.hooks.setup.is_empty()
+        || !config.hooks.run.is_empty()
+        || create.compose_variables.contains_key("COMPOSE_FILE")
+        || std::fs::read_to_string(source.join(".env")).is_ok_and(|t| t.contains("COMPOSE_FILE"));
+    // Compose looks for its files in the directories above, too.
+    let found = || source.ancestors().any(|d| DEFAULTS.iter().any(|name| d.join(name).is_file()));
+    if named || found() {
+        return Ok(());
+    }
+    let place = source.display();
+    Err(Problem::new(Code::InvalidCompose, format!("there is no compose file in {place}"))
+        .hint("add compose.yaml, or name the files with `compose_files` in dwell.toml"))
 }
 
 async fn source_directory(given: &Path) -> Result<std::path::PathBuf, Problem> {

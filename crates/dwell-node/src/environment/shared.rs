@@ -21,6 +21,8 @@ use crate::operation::Context;
 use crate::problem::OrProblem;
 use crate::relay;
 
+mod place;
+
 /// Whether a service is to be the project's shared instance: asked for by flag or label, and not
 /// asked to be private.
 pub(super) fn is_shared(options: &Options, service: &Service) -> bool {
@@ -175,7 +177,9 @@ async fn bring_up(
     let users = node.store.shared_users(&record.id).await.or_problem()?;
     let others = users.iter().filter(|user| **user != context.environment.id).count();
     let drifted = !record.hash.is_empty() && record.hash != definition.hash;
-    let replace = record.definition.is_null() || (drifted && others == 0);
+    let runs = runs(node, &record.id).await?;
+    // Nobody holds to the old one; its subnet may be another's by now.
+    let replace = record.definition.is_null() || (others == 0 && (drifted || !runs));
     if drifted && others > 0 {
         context.operation.note(format!(
             "shared service `{}` is defined differently here than in the {others} environment(s) that use it; theirs goes on running",
@@ -185,10 +189,18 @@ async fn bring_up(
     if replace {
         record.hash = definition.hash.clone();
         record.definition = definition.compose.clone();
+        if let Some(tree) = &context.environment.tree {
+            for path in place::at_source(&mut record.definition, tree) {
+                let service = &record.service;
+                context
+                    .operation
+                    .note(format!("shared service `{service}` uses {path} of the source"));
+            }
+        }
         node.store.put_shared(&record).await.or_problem()?;
     }
     node.store.use_shared(&record.id, &context.environment.id).await.or_problem()?;
-    if replace || !runs(node, &record.id).await? {
+    if replace || !runs {
         compose_up(node, context, &record).await?;
     }
     if definition.ports.is_empty() {
@@ -232,7 +244,7 @@ async fn compose_up(node: &Node, context: &Context, record: &SharedRecord) -> Re
     let stack = Stack {
         name: shared_project_name(&record.service, &record.id),
         file: directory.join(super::up::COMPOSE_FILE),
-        directory: context.environment.directory().to_owned(),
+        directory,
     };
     let text = serde_json::to_vec(&record.definition).map_err(|e| {
         Problem::new(Code::Internal, format!("a definition cannot be written: {e}"))
@@ -240,7 +252,10 @@ async fn compose_up(node: &Node, context: &Context, record: &SharedRecord) -> Re
     write(&stack.file, &text)?;
     let options = UpOptions { wait: !is_job(context, &record.service), ..UpOptions::default() };
     let operation = context.operation.clone();
-    stack.up(options, move |line| operation.tell(Event::Output { line })).await.or_problem()
+    let line = move |line| operation.tell(Event::Output { line });
+    let result = super::up::bring_up(node, &stack, options, line).await;
+    let labelled = format!("{}={}", label::SHARED, record.id);
+    super::up::told_with_last_words(node, &labelled, result).await
 }
 
 /// `--wait` fails on services that end, however well.
@@ -257,6 +272,15 @@ pub(super) async fn release(context: &mut Context, keep: &[SharedId]) -> Result<
     Ok(())
 }
 
+/// Makes the environment a user of the shared instances that it used before, and of no others.
+pub(super) async fn undo(context: &mut Context) -> Result<(), Problem> {
+    let before = context.request.before.shared.clone();
+    for id in &before {
+        context.node.store.use_shared(id, &context.environment.id).await.or_problem()?;
+    }
+    release(context, &before).await
+}
+
 /// Ends shared instances that nobody has used for the grace period. Their volumes and their
 /// identity stay, so the next user finds its data. Gives the seconds until the next is due.
 pub(crate) async fn end_idle(node: &Node) -> Result<Option<u64>, Problem> {
@@ -267,7 +291,8 @@ pub(crate) async fn end_idle(node: &Node) -> Result<Option<u64>, Problem> {
         let Some(since) = record.idle_since else { continue };
         let labelled = format!("{}={}", label::SHARED, record.id);
         let found = node.engine.containers(&labelled).await.or_problem()?;
-        if found.is_empty() {
+        let subnets = node.store.subnets_of(record.id.as_str()).await.or_problem()?;
+        if found.is_empty() && subnets.is_empty() {
             continue;
         }
         let left = since + grace * 1_000_000 - node.now();
@@ -305,7 +330,7 @@ pub(crate) async fn start_again(node: &Node) -> Result<(), Problem> {
             directory,
         };
         if stack.file.is_file() {
-            stack.up(UpOptions::default(), |_| {}).await.or_problem()?;
+            super::up::bring_up(node, &stack, UpOptions::default(), |_| {}).await.or_problem()?;
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::facts::Stamp;
 use crate::project;
 
 /// The files that compose looks for by itself, in its order.
-const DEFAULTS: [&str; 8] = [
+pub(super) const DEFAULTS: [&str; 8] = [
     "compose.yaml",
     "compose.yml",
     "docker-compose.yml",

@@ -108,15 +108,20 @@ pub(super) async fn release(context: &mut Context) -> Result<(), Problem> {
     context.node.store.release_subnets(context.environment.id.as_str()).await.or_problem()
 }
 
-/// Releases the subnets that this operation allotted, unless something runs on them.
+/// Gives the environment the subnets back that it had, and releases the others.
 pub(super) async fn undo(context: &mut Context) -> Result<(), Problem> {
-    if context.request.before.ran {
-        return Ok(());
-    }
     let owner = context.environment.id.as_str();
-    for (key, _) in context.node.store.subnets_of(owner).await.or_problem()? {
-        if !context.request.before.subnets.contains(&key) {
-            context.node.store.release_subnet(owner, &key).await.or_problem()?;
+    let store = &context.node.store;
+    let had = &context.request.before.subnets;
+    let has = store.subnets_of(owner).await.or_problem()?;
+    for (key, _) in has.iter().filter(|subnet| !had.contains(subnet)) {
+        store.release_subnet(owner, key).await.or_problem()?;
+    }
+    for (key, network) in had.iter().filter(|subnet| !has.contains(subnet)) {
+        match store.add_subnet(network, owner, key).await {
+            // Somebody else has it by now; the next start chooses another.
+            Ok(()) | Err(dwell_store::StoreError::Exists) => {}
+            Err(error) => return Err(error).or_problem(),
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Bringing an environment up: reading its project, isolating it, starting its containers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use dwell_api::{Code, Event, Problem};
 use dwell_core::EnvironmentId;
@@ -15,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{Reading, create, remove_containers, stamp};
+use super::{Reading, create, former, remove_containers, stamp};
 use crate::facts::{Facts, Stamp, write};
 use crate::node::Node;
 use crate::operation::Context;
@@ -23,7 +24,7 @@ use crate::problem::{IntoProblem, OrProblem};
 use crate::{project, world};
 
 /// How long reading the last words of a container may take.
-const LOG_LIMIT: std::time::Duration = std::time::Duration::from_secs(2);
+const LOG_LIMIT: Duration = Duration::from_secs(2);
 const MODEL_FILE: &str = "model.json";
 /// The compose file of the isolated environment.
 pub(crate) const COMPOSE_FILE: &str = "compose.json";
@@ -125,6 +126,7 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     };
     let node = context.node.clone();
     let id = context.environment.id.clone();
+    former::keep(context)?;
     node.facts.put(&id, &node.directory(&id), facts)?;
     match start(context, &isolated.compose).await {
         // A phantom of a container that the engine lost still holds the name: take others.
@@ -139,6 +141,9 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
         result => explain_failure(context, result).await?,
     }
     world::look_at(&node, &id).await;
+    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
+        context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
+    }
     Ok(())
 }
 
@@ -147,16 +152,29 @@ async fn explain_failure(
     context: &Context,
     result: Result<(), ComposeError>,
 ) -> Result<(), Problem> {
-    let Err(error) = result else { return Ok(()) };
-    let mut problem = error.into_problem();
     let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
-    let found = context.node.engine.containers(&labelled).await.unwrap_or_default();
+    told_with_last_words(&context.node, &labelled, result).await
+}
+
+/// The problem of a failed start, with what the containers with a label said last.
+pub(super) async fn told_with_last_words(
+    node: &Node,
+    labelled: &str,
+    result: Result<(), ComposeError>,
+) -> Result<(), Problem> {
+    let Err(error) = result else { return Ok(()) };
+    // That the engine went away says more than what compose made of it.
+    if let Err(gone) = node.engine.ping(Duration::from_secs(2)).await {
+        return Err(gone.into_problem().details([error.to_string()]));
+    }
+    let mut problem = error.into_problem();
+    let found = node.engine.containers(labelled).await.unwrap_or_default();
     let ended = |c: &&Container| matches!(c.state, State::Exited(code) if code != 0);
     for container in found.iter().filter(ended).take(3) {
         let service = container.service.as_ref().map(ToString::to_string).unwrap_or_default();
         problem.details.push(format!("{service}: {}", container.state.text()));
         let options = LogOptions { tail: Some(5), ..LogOptions::default() };
-        let mut log = Box::pin(context.node.engine.logs(&container.id, options));
+        let mut log = Box::pin(node.engine.logs(&container.id, options));
         while let Ok(Some(Ok(piece))) = tokio::time::timeout(LOG_LIMIT, log.next()).await {
             let text = String::from_utf8_lossy(&piece.bytes).into_owned();
             problem.details.extend(text.lines().map(|line| format!("{service} | {line}")));
@@ -211,7 +229,21 @@ async fn start(context: &Context, compose: &Value) -> Result<(), ComposeError> {
     let up = &context.request.up;
     let options = UpOptions { build: up.build, recreate: up.recreate, wait: up.wait };
     let operation = context.operation.clone();
-    stack.up(options, move |line| operation.tell(Event::Output { line })).await
+    bring_up(&context.node, &stack, options, move |line| operation.tell(Event::Output { line }))
+        .await
+}
+
+/// Has compose bring a stack up, for as long as the engine answers.
+pub(super) async fn bring_up(
+    node: &Node,
+    stack: &Stack,
+    options: UpOptions,
+    line: impl FnMut(String),
+) -> Result<(), ComposeError> {
+    tokio::select! {
+        result = stack.up(options, line) => result,
+        error = world::lost(node) => Err(error.into()),
+    }
 }
 
 /// Containers of other generations of this environment are leftovers.
@@ -224,18 +256,69 @@ async fn remove_leftovers(context: &Context) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Removes what this operation started, unless the environment ran before: then its containers
-/// stay, and the reconciler sees to them.
+/// Removes what this operation started. An environment that ran before runs again as it did.
 pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem> {
+    let restored = former::restore(context)?;
     if context.request.before.ran {
-        return Ok(());
+        if restored {
+            bring_former_back(context).await?;
+        }
+    } else {
+        let (node, environment) = (&context.node, &context.environment);
+        remove_containers(node, environment, super::containers::Manner::AtOnce).await?;
     }
-    remove_containers(&context.node, &context.environment, super::containers::Manner::AtOnce)
-        .await?;
     if context.kind == Kind::CreateUp {
         super::remove::volumes(context).await?;
+    } else {
+        remove_new_volumes(context).await?;
     }
     world::look_at(&context.node, &context.environment.id).await;
+    Ok(())
+}
+
+/// Brings an environment's stack up as it was, and looks at what came of it.
+pub(crate) async fn bring_back(
+    node: &Node,
+    environment: &dwell_core::environment::Environment,
+) -> Result<(), Problem> {
+    let stack = stack(node, environment);
+    if !stack.file.is_file() {
+        return Ok(());
+    }
+    let result = bring_up(node, &stack, UpOptions::default(), |_| {}).await;
+    world::look_at(node, &environment.id).await;
+    result.or_problem()
+}
+
+/// Has compose make what ran before, as it was, and removes the networks that are not part of it.
+async fn bring_former_back(context: &Context) -> Result<(), Problem> {
+    let (node, environment) = (&context.node, &context.environment);
+    let stack = stack(node, environment);
+    if !stack.file.is_file() {
+        return Ok(());
+    }
+    let operation = context.operation.clone();
+    let line = move |line| operation.tell(Event::Output { line });
+    bring_up(node, &stack, UpOptions::default(), line).await.or_problem()?;
+    let file = std::fs::read_to_string(&stack.file).unwrap_or_default();
+    let labelled = format!("{}={}", label::ENVIRONMENT, environment.id);
+    for network in node.engine.networks(Some(&labelled)).await.or_problem()? {
+        if !file.contains(&format!("\"{}\"", network.name)) {
+            node.engine.remove_network(&network.id).await.or_problem()?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the volumes that this operation made.
+async fn remove_new_volumes(context: &Context) -> Result<(), Problem> {
+    let engine = &context.node.engine;
+    let labelled = format!("{}={}", label::ENVIRONMENT, context.environment.id);
+    for volume in engine.volumes(&labelled).await.or_problem()? {
+        if !context.request.before.volumes.contains(&volume) {
+            engine.remove_volume(&volume).await.or_problem()?;
+        }
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Faults on demand, for the tests that kill, fail and repeat every step. Nothing happens
 //! unless `DWELL_TEST_FAULT=<step>:<before|after>:<abort|fail>` or
-//! `DWELL_TEST_FAULT=*:act:repeat` / `*:undo:repeat` is set where the daemon starts.
+//! `DWELL_TEST_FAULT=*:act:repeat` / `*:undo:repeat` is set where the daemon starts; several are separated by commas.
 
 use std::sync::OnceLock;
 
@@ -14,9 +14,12 @@ struct Fault {
     act: String,
 }
 
-fn fault() -> Option<&'static Fault> {
-    static FAULT: OnceLock<Option<Fault>> = OnceLock::new();
-    FAULT.get_or_init(|| parse(&std::env::var("DWELL_TEST_FAULT").ok()?)).as_ref()
+fn faults() -> &'static [Fault] {
+    static FAULTS: OnceLock<Vec<Fault>> = OnceLock::new();
+    FAULTS.get_or_init(|| {
+        let text = std::env::var("DWELL_TEST_FAULT").unwrap_or_default();
+        text.split(',').filter_map(parse).collect()
+    })
 }
 
 fn parse(text: &str) -> Option<Fault> {
@@ -33,7 +36,7 @@ fn word(step: Step) -> String {
 
 /// Dies or fails where the test asked for it.
 pub(super) fn point(step: Step, moment: &str) -> Result<(), Problem> {
-    let Some(fault) = fault().filter(|f| f.moment == moment && f.step == word(step)) else {
+    let Some(fault) = faults().iter().find(|f| f.moment == moment && f.step == word(step)) else {
         return Ok(());
     };
     if fault.act == "abort" {
@@ -44,7 +47,7 @@ pub(super) fn point(step: Step, moment: &str) -> Result<(), Problem> {
 
 /// How often to do it: twice where the test asked for it.
 pub(super) fn times(moment: &str) -> u32 {
-    let repeated = fault().is_some_and(|f| f.moment == moment && f.act == "repeat");
+    let repeated = faults().iter().any(|f| f.moment == moment && f.act == "repeat");
     if repeated { 2 } else { 1 }
 }
 

@@ -12,6 +12,8 @@ use super::{Operation, Request, fault};
 use crate::environment::{Reading, act, undo};
 use crate::node::Node;
 use crate::problem::OrProblem;
+use crate::reserve;
+use dwell_store::StoreError;
 
 /// What the steps of one operation share.
 pub(crate) struct Context {
@@ -60,7 +62,13 @@ pub(crate) async fn run(mut context: Context, key: &str) -> Result<(), Problem> 
         result: None,
         created: node.now(),
     };
-    node.store.add_operation(&journal).await.or_problem()?;
+    match node.store.add_operation(&journal).await {
+        // What removes things frees space.
+        Err(StoreError::Full) if context.kind.finishes() && reserve::release(&node.paths.state) => {
+            node.store.add_operation(&journal).await.or_problem()?;
+        }
+        recorded => recorded.or_problem()?,
+    }
     node.operations.set_active(environment.as_str(), Some(context.kind));
     let result = forward(&mut context, 0).await;
     let result = match result {
@@ -87,6 +95,11 @@ async fn settle(context: &Context, result: Result<Outcome, Problem>) {
         tracing::error!(%error, operation = %context.operation.id, "its end was not recorded");
     }
     context.node.publish(&context.environment.id).await;
+    crate::environment::forget_former(context);
+    if result.is_err() {
+        // What could not be undone or finished is seen to.
+        context.node.reconcile.notify_one();
+    }
     context.operation.end(result);
 }
 
@@ -109,13 +122,16 @@ async fn forward(context: &mut Context, from: u32) -> Result<Outcome, Problem> {
         fault::point(step, "after")?;
         tell(context, step, StepState::Done);
     }
+    // Shown as it is from now on, not as something that is still happening.
+    context.node.operations.set_active(context.environment.id.as_str(), None);
     context.node.outcome(context).await
 }
 
-/// A step ends early when it is cancelled, unless the operation must finish. The tools that it
-/// runs end with it.
+/// A step ends early when it is cancelled, unless the operation must finish or the step writes
+/// files itself: that cannot be stopped half-way. The tools that it runs end with it.
 async fn act_or_cancel(context: &mut Context, step: Step) -> Result<(), Problem> {
-    if context.kind.finishes() {
+    let in_one_piece = matches!(step, Step::Record | Step::Tree | Step::Files | Step::WantRunning);
+    if context.kind.finishes() || in_one_piece {
         return act(context, step).await;
     }
     let operation = context.operation.clone();
@@ -146,9 +162,24 @@ async fn backward(context: &mut Context, from: u32) {
             if let Err(problem) = undo(context, step).await {
                 tracing::warn!(%problem, step = step.title(), "a step could not be undone");
                 context.operation.note(format!("{} could not be undone: {problem}", step.title()));
+                if context.request.create.is_some() && give_up(context).await.is_ok() {
+                    return;
+                }
             }
         }
     }
+}
+
+/// A new environment that cannot be unmade now, because the engine does not answer say, keeps
+/// its record: the reconciler destroys it as soon as that can be done.
+async fn give_up(context: &mut Context) -> Result<(), Problem> {
+    let there = context.node.store.environment(&context.environment.id).await.or_problem()?;
+    if there.is_none() {
+        return Err(Problem::new(Code::NotFound, "its record is gone"));
+    }
+    crate::environment::want_gone(context).await?;
+    context.operation.note("what is left of it is removed as soon as that is possible");
+    Ok(())
 }
 
 fn tell(context: &Context, step: Step, state: StepState) {
@@ -170,7 +201,7 @@ pub(crate) async fn recover(node: &Arc<Node>) -> Result<(), Problem> {
             }
         };
         tracing::info!(operation = %journal.id, kind = ?journal.kind, step = journal.step, "settling");
-        let (operation, _) = node.operations.join_or_begin(&journal.key, journal.id.clone());
+        let (operation, _) = node.operations.join_or_begin(&journal.key, journal.id.clone(), "");
         let mut context =
             Context::new(node.clone(), operation, journal.kind, request, BTreeMap::new());
         if let Ok(Some(record)) = node.store.environment(&journal.environment).await {

@@ -157,9 +157,9 @@ fn tags_of_built_images_are_private_also_for_those_that_use_them() {
     let tag = format!("dwell-{}/web:latest", EnvironmentId::from_random([0; 8]));
     assert_eq!(services["web"]["image"], tag);
     assert_eq!(services["web"]["build"], json!({"context": "/tree"}));
-    assert!(services["web"].get("pull_policy").is_none());
+    assert_eq!(services["web"]["pull_policy"], "never");
     assert_eq!(services["worker_1"]["image"], tag);
-    assert!(services["worker_1"].get("pull_policy").is_none());
+    assert_eq!(services["worker_1"]["pull_policy"], "never");
     assert_eq!(services["Job"]["image"], tag.replace("web", "job"));
     assert_eq!(services["other"]["image"], "me/web");
 }

@@ -64,6 +64,7 @@ fn the_whole_definition_is_kept() {
     services.db.labels: {"cilo.share":"true","mine":"1","dwell.node":"jicsqeebji","dwell.shared":"biacqaeabi","dwell.project":"shop","dwell.service":"db","dwell.role":"shared"}
     services.db.volumes: [{"type":"volume","source":"data","target":"/d"},{"type":"bind","source":"/tree/init","target":"/i"}]
     services.db.expose: ["5432/tcp"]
+    services.db.pull_policy: "never"
     services.db.external_links: ["dwell-shared-cache-cqaeabiacq-cache-1:cache"]
     networks.out.external: true
     networks.out.name: "lan"
