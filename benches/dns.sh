@@ -6,7 +6,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=${1:-10}
+rounds=${1:-${BENCH_ROUNDS:-10}}
 seconds=${2:-2}
 names=1000
 bench=${DNS_BENCH:-}

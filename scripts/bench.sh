@@ -19,7 +19,13 @@ for file in benches/*.sh; do
     [ "$name" != lib ] || continue
     [ $# -eq 0 ] || [[ " $* " == *" $name "* ]] || continue
     say "$name"
-    bash "$file" || failed="$failed $name"
+    # Tables go to the report by themselves; what else a benchmark says follows as it is.
+    bash "$file" >"target/bench/$name.txt" || failed="$failed $name"
+    [ ! -s "target/bench/$name.txt" ] || {
+        printf '\n## %s\n\n```text\n' "$name"
+        cat "target/bench/$name.txt"
+        printf '```\n'
+    } >>"$BENCH_REPORT"
 done
 cat "$BENCH_REPORT"
 [ -z "$failed" ] || die "these benchmarks failed:$failed"

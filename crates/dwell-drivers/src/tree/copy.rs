@@ -14,6 +14,9 @@ use rustix::io::Errno;
 use crate::git::index::Stamp;
 
 const READ: usize = 128 * 1024;
+/// Neither a link nor a FIFO without a writer holds us up.
+const READING: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// Two directories, a source and its copy, and what was learnt about them.
 #[derive(Debug)]
@@ -101,35 +104,46 @@ impl Roots {
             FileType::Socket => return Ok(Copied::Special("socket")),
             _ => return Ok(Copied::Special("device")),
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let source = match fs::openat(&self.source, path, flags, Mode::empty()) {
+        let source = match fs::openat(&self.source, path, READING, Mode::empty()) {
             Ok(file) => file,
             Err(Errno::NOENT | Errno::LOOP) => return Ok(Copied::Missing),
             Err(error) => return Ok(Copied::Unreadable(error.into())),
         };
-        self.file(path, &source).map_err(at)
+        let before = fs::fstat(&source).map_err(at)?;
+        self.file(path, &source, &before).map_err(at)
     }
 
-    fn file(&self, path: &Path, source: &OwnedFd) -> Result<Copied, Errno> {
-        let before = fs::fstat(source)?;
+    /// The same for what is a file most likely, which saves a look before it is opened.
+    pub(crate) fn copy_file(&self, path: &Path) -> Result<Copied, At> {
+        if let Ok(source) = fs::openat(&self.source, path, READING, Mode::empty())
+            && let Ok(before) = fs::fstat(&source)
+            && FileType::from_raw_mode(before.st_mode) == FileType::RegularFile
+        {
+            let made = self.file(path, &source, &before);
+            return made.map_err(|error| At(path.to_owned(), error.into()));
+        }
+        self.copy(path)
+    }
+
+    fn file(&self, path: &Path, source: &OwnedFd, before: &Stat) -> Result<Copied, Errno> {
         let mode = Mode::from_raw_mode(before.st_mode & 0o7777);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let target = fs::openat(&self.target, path, flags, mode & !Mode::from_raw_mode(0o7000))?;
-        self.content(source, &target, &before)?;
+        self.content(source, &target, before)?;
         if self.attributes {
             keep_attributes(source.as_fd(), target.as_fd());
         }
-        fs::futimens(&target, &times_of(&before))?;
+        fs::futimens(&target, &times_of(before))?;
         let mut made = fs::fstat(&target)?;
         let owned = made.st_uid == before.st_uid && made.st_gid == before.st_gid;
         if !owned || (made.st_mode ^ before.st_mode) & 0o7777 != 0 {
-            keep_owner(target.as_fd(), &before, &made);
+            keep_owner(target.as_fd(), before, &made);
             fs::fchmod(&target, mode)?;
             made = fs::fstat(&target)?;
         }
         let copy = stamp(&made);
         let after = stamp(&fs::fstat(source)?);
-        let before = stamp(&before);
+        let before = stamp(before);
         Ok(Copied::Done { source: before, copy, steady: before == after })
     }
 

@@ -210,7 +210,7 @@ fn copy_entries(
         jobs.push(there.then_some(path));
     }
     let copied = in_parallel(&jobs, |job| match job {
-        Some(path) => roots.copy(path),
+        Some(path) => roots.copy_file(path),
         None => Ok(Copied::Missing),
     })?;
     for (job, copied) in jobs.iter().zip(&copied) {

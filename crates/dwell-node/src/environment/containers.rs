@@ -8,9 +8,9 @@ use dwell_core::compose::levels;
 use dwell_core::environment::Environment;
 use dwell_core::observed::{Container, label};
 use dwell_drivers::docker::{EngineError, Network};
-use futures_util::StreamExt;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -34,17 +34,30 @@ pub(crate) async fn remove_containers(
     let (found, networks) =
         tokio::join!(node.engine.containers(&labelled), node.engine.networks(Some(&labelled)));
     let (found, networks) = (found.or_problem()?, networks.or_problem()?);
-    end_in_order(node, groups(node, environment, &found), manner).await.or_problem()?;
-    remove_networks(node, &networks).await
+    let removals =
+        stop_in_order(node, groups(node, environment, &found), manner).await.or_problem()?;
+    let removed = removals.collect::<Vec<_>>();
+    let removed = if manner == Manner::Gracefully {
+        // A container that has stopped holds no network any more.
+        let (removed, _) = tokio::join!(removed, remove_networks(node, &networks));
+        removed
+    } else {
+        removed.await
+    };
+    removed.into_iter().collect::<Result<(), EngineError>>().or_problem()?;
+    networks_gone(node, &labelled).await
 }
 
-/// Ends group after group. What has stopped is removed while the next group stops.
-async fn end_in_order(
-    node: &Node,
-    groups: Vec<Vec<&Container>>,
+type Removals<'a> = FuturesUnordered<BoxFuture<'a, Result<(), EngineError>>>;
+
+/// Stops group after group. What has stopped is removed while the next group stops; gives the
+/// removals that are left.
+async fn stop_in_order<'a>(
+    node: &'a Node,
+    groups: Vec<Vec<&'a Container>>,
     manner: Manner,
-) -> Result<(), EngineError> {
-    let mut removals = FuturesUnordered::new();
+) -> Result<Removals<'a>, EngineError> {
+    let mut removals: Removals<'a> = FuturesUnordered::new();
     for group in groups {
         let stops = group.iter().filter(|c| manner == Manner::Gracefully && c.runs());
         let mut stops = std::pin::pin!(join_all(stops.map(|c| node.engine.stop(&c.id))));
@@ -55,12 +68,9 @@ async fn end_in_order(
             }
         };
         stopped.into_iter().collect::<Result<(), EngineError>>()?;
-        removals.extend(group.into_iter().map(|c| node.engine.remove(&c.id)));
+        removals.extend(group.into_iter().map(|c| node.engine.remove(&c.id).boxed()));
     }
-    while let Some(removed) = removals.next().await {
-        removed?;
-    }
-    Ok(())
+    Ok(removals)
 }
 
 /// Removes a labelled set of networks.
