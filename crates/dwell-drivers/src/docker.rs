@@ -7,6 +7,7 @@ mod image;
 mod network;
 
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bollard::Docker;
@@ -68,10 +69,10 @@ pub struct EngineInfo {
     pub runc: Option<String>,
 }
 
-/// A Docker engine.
+/// A Docker engine. Its socket need not exist yet; every call says so while it does not.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    docker: Docker,
+    docker: Arc<OnceLock<Docker>>,
     address: String,
 }
 
@@ -90,15 +91,24 @@ impl Engine {
 
     /// The engine at an address such as `unix:///var/run/docker.sock`.
     pub fn at(address: &str) -> Result<Self, EngineError> {
+        if !address.starts_with("unix://") {
+            let why = "only unix:// addresses are supported".to_owned();
+            return Err(EngineError::Unreachable { address: address.to_owned(), why });
+        }
+        Ok(Self { docker: Arc::default(), address: address.to_owned() })
+    }
+
+    /// The client, which is made once the socket is there.
+    fn docker(&self) -> Result<&Docker, EngineError> {
+        if let Some(docker) = self.docker.get() {
+            return Ok(docker);
+        }
         let version = bollard::ClientVersion { major_version: 1, minor_version: 41 };
-        let unreachable =
-            |why: String| EngineError::Unreachable { address: address.to_owned(), why };
-        let Some(path) = address.strip_prefix("unix://") else {
-            return Err(unreachable("only unix:// addresses are supported".to_owned()));
-        };
-        let docker = Docker::connect_with_unix(path, 600, &version)
-            .map_err(|e| unreachable(e.to_string()))?;
-        Ok(Self { docker, address: address.to_owned() })
+        let path = self.address.trim_start_matches("unix://");
+        let docker = Docker::connect_with_unix(path, 600, &version).map_err(|e| {
+            EngineError::Unreachable { address: self.address.clone(), why: chain(&e) }
+        })?;
+        Ok(self.docker.get_or_init(|| docker))
     }
 
     /// The engine's address.
@@ -108,7 +118,7 @@ impl Engine {
 
     /// Asks whether it answers, and what it is.
     pub async fn info(&self) -> Result<EngineInfo, EngineError> {
-        let info = self.call("info", Duration::from_secs(10), self.docker.info()).await?;
+        let info = self.call("info", Duration::from_secs(10), self.docker()?.info()).await?;
         Ok(EngineInfo {
             version: info.server_version.unwrap_or_default(),
             live_restore: info.live_restore_enabled.unwrap_or_default(),
@@ -118,7 +128,7 @@ impl Engine {
 
     /// Asks whether it answers within a time.
     pub async fn ping(&self, limit: Duration) -> Result<(), EngineError> {
-        self.call("ping", limit, self.docker.ping()).await.map(drop)
+        self.call("ping", limit, self.docker()?.ping()).await.map(drop)
     }
 
     async fn call<T>(

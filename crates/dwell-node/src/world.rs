@@ -1,7 +1,7 @@
 //! What the engine was seen to run: a snapshot kept up to date by the engine's events, with a
 //! full look now and then. When the engine goes away the snapshot stays as last seen and says so.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,13 @@ use crate::node::Node;
 
 /// How often everything is looked at although no event asked for it.
 const PASS: Duration = Duration::from_secs(30);
+/// When a container is looked at after something happened to it.
+const LOOKS: [Duration; 4] = [
+    Duration::from_millis(3),
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_millis(1500),
+];
 /// How long an answer of the engine stands for its being there.
 const FRESH: Duration = Duration::from_secs(2);
 
@@ -39,9 +46,8 @@ struct Seen {
 pub(crate) struct World {
     seen: RwLock<Seen>,
     changed: watch::Sender<u64>,
-    /// Environments whose engine-side state is being taken over by an operation are published
-    /// by it; everybody else by the watcher.
-    dirty: Mutex<HashSet<String>>,
+    /// Containers that something happened to, and when they are to be looked at.
+    due: Mutex<Vec<(Instant, String)>>,
     /// When the engine answered last.
     heard: Mutex<Option<Instant>>,
     /// Told when somebody else than the watcher found that the engine does not answer.
@@ -57,7 +63,7 @@ impl Default for World {
                 containers: HashMap::new(),
             }),
             changed: watch::Sender::new(0),
-            dirty: Mutex::default(),
+            due: Mutex::default(),
             heard: Mutex::default(),
             gone: Notify::new(),
         }
@@ -226,12 +232,10 @@ async fn session(
     loop {
         tokio::select! {
             change = changes.next() => match change {
-                Some(change) => note(node, change?.container),
+                Some(change) => note(node, &change?.container),
                 None => return Ok(()),
             },
-            () = tokio::time::sleep(Duration::from_millis(3)), if node.world.is_dirty() => {
-                refresh(node).await?;
-            }
+            () = node.world.next_look() => refresh(node).await?,
             () = node.world.gone.notified() => return Ok(()),
             _ = pass.tick() => {
                 node.world.replace(node.engine.containers(&labelled).await?);
@@ -242,23 +246,43 @@ async fn session(
     }
 }
 
-fn note(node: &Node, container: String) {
-    node.world.dirty.lock().unwrap_or_else(PoisonError::into_inner).insert(container);
+/// A container that something happened to is looked at soon and then again: engines announce an
+/// end before their list shows it (seen with Docker 20.10: by up to some 100 ms).
+fn note(node: &Node, container: &str) {
+    let now = Instant::now();
+    let looks = LOOKS.iter().map(|after| (now + *after, container.to_owned()));
+    node.world.due.lock().unwrap_or_else(PoisonError::into_inner).extend(looks);
 }
 
 impl World {
-    fn is_dirty(&self) -> bool {
-        !self.dirty.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    /// Ends when the next look is due; never while none is.
+    async fn next_look(&self) {
+        let next = {
+            let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+            due.iter().map(|(at, _)| *at).min()
+        };
+        match next {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
     }
 
-    fn take_dirty(&self) -> Vec<String> {
-        self.dirty.lock().unwrap_or_else(PoisonError::into_inner).drain().collect()
+    /// The containers that are to be looked at now.
+    fn take_due(&self) -> Vec<String> {
+        let now = Instant::now();
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken: BTreeSet<String> =
+            due.extract_if(.., |(at, _)| *at <= now).map(|(_, id)| id).collect();
+        taken.into_iter().collect()
     }
 }
 
 /// Looks at the containers that something happened to, and publishes what that means.
 async fn refresh(node: &Arc<Node>) -> Result<(), dwell_drivers::docker::EngineError> {
-    let asked = node.world.take_dirty();
+    let asked = node.world.take_due();
+    if asked.is_empty() {
+        return Ok(());
+    }
     let found = node.engine.containers_by_id(&asked).await?;
     for id in node.world.take_over(&asked, found) {
         node.publish(&id).await;

@@ -11,7 +11,8 @@ use bollard::query_parameters::{
 use bytes::Bytes;
 use dwell_core::Generation;
 use dwell_core::observed::{Container, Health, Role, State, label};
-use futures_util::{Stream, StreamExt};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 
 use super::{Engine, EngineError, QUICK};
 
@@ -60,8 +61,9 @@ impl Engine {
         filters: HashMap<String, Vec<String>>,
     ) -> Result<Vec<Container>, EngineError> {
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let found =
-            self.call("list containers", QUICK, self.docker.list_containers(Some(options))).await?;
+        let found = self
+            .call("list containers", QUICK, self.docker()?.list_containers(Some(options)))
+            .await?;
         Ok(found.into_iter().map(container).collect())
     }
 
@@ -71,7 +73,7 @@ impl Engine {
         &self,
         labelled: &str,
         since: i64,
-    ) -> impl Stream<Item = Result<Change, EngineError>> + use<> {
+    ) -> BoxStream<'static, Result<Change, EngineError>> {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             ("label".to_owned(), vec![labelled.to_owned()]),
@@ -79,13 +81,18 @@ impl Engine {
         let options =
             EventsOptionsBuilder::new().since(&since.to_string()).filters(&filters).build();
         let engine = self.clone();
-        self.docker.events(Some(options)).filter_map(move |event| {
+        let docker = match self.docker() {
+            Ok(docker) => docker,
+            Err(error) => return failed(error),
+        };
+        let changes = docker.events(Some(options)).filter_map(move |event| {
             let change = match event {
                 Ok(event) => change(event).map(Ok),
                 Err(error) => Some(Err(engine.error(error))),
             };
             std::future::ready(change)
-        })
+        });
+        changes.boxed()
     }
 
     /// Stops a container, giving it the time that it was made with.
@@ -93,7 +100,7 @@ impl Engine {
         let options = StopContainerOptions { signal: None, t: None };
         let limit = Duration::from_secs(300);
         match self
-            .call("stop container", limit, self.docker.stop_container(id, Some(options)))
+            .call("stop container", limit, self.docker()?.stop_container(id, Some(options)))
             .await
         {
             Err(e) if e.is_not_found() => Ok(()),
@@ -106,7 +113,7 @@ impl Engine {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         let limit = Duration::from_secs(60);
         match self
-            .call("remove container", limit, self.docker.remove_container(id, Some(options)))
+            .call("remove container", limit, self.docker()?.remove_container(id, Some(options)))
             .await
         {
             Err(e) if e.is_not_found() => Ok(()),
@@ -120,7 +127,7 @@ impl Engine {
 
     /// The ports that a container's image says, as `5432/tcp`.
     pub async fn exposed_ports(&self, id: &str) -> Result<Vec<String>, EngineError> {
-        let inspect = self.docker.inspect_container(id, None::<InspectContainerOptions>);
+        let inspect = self.docker()?.inspect_container(id, None::<InspectContainerOptions>);
         let seen = self.call("inspect container", QUICK, inspect).await?;
         Ok(seen.config.and_then(|config| config.exposed_ports).unwrap_or_default())
     }
@@ -130,7 +137,7 @@ impl Engine {
         &self,
         id: &str,
         options: LogOptions,
-    ) -> impl Stream<Item = Result<LogChunk, EngineError>> + use<> {
+    ) -> BoxStream<'static, Result<LogChunk, EngineError>> {
         let tail = options.tail.map_or_else(|| "all".to_owned(), |lines| lines.to_string());
         let query = LogsOptionsBuilder::new()
             .stdout(true)
@@ -140,14 +147,24 @@ impl Engine {
             .tail(&tail)
             .build();
         let engine = self.clone();
-        self.docker.logs(id, Some(query)).map(move |piece| match piece {
+        let docker = match self.docker() {
+            Ok(docker) => docker,
+            Err(error) => return failed(error),
+        };
+        let pieces = docker.logs(id, Some(query)).map(move |piece| match piece {
             Ok(piece) => {
                 let stderr = matches!(piece, bollard::container::LogOutput::StdErr { .. });
                 Ok(LogChunk { stderr, bytes: piece.into_bytes() })
             }
             Err(error) => Err(engine.error(error)),
-        })
+        });
+        pieces.boxed()
     }
+}
+
+/// A stream of nothing but a failure.
+fn failed<T: Send + 'static>(error: EngineError) -> BoxStream<'static, Result<T, EngineError>> {
+    stream::once(std::future::ready(Err(error))).boxed()
 }
 
 fn change(event: EventMessage) -> Option<Change> {

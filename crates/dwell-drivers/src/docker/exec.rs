@@ -64,11 +64,11 @@ impl Engine {
             ..ExecConfig::default()
         };
         let created =
-            self.call("create exec", QUICK, self.docker.create_exec(container, config)).await?;
+            self.call("create exec", QUICK, self.docker()?.create_exec(container, config)).await?;
         let options =
             StartExecOptions { detach: false, tty: spec.tty, output_capacity: Some(64 * 1024) };
         let started = self
-            .call("start exec", QUICK, self.docker.start_exec(&created.id, Some(options)))
+            .call("start exec", QUICK, self.docker()?.start_exec(&created.id, Some(options)))
             .await?;
         let StartExecResults::Attached { output, input } = started else {
             return Err(EngineError::Other("the engine did not attach to the command".to_owned()));
@@ -89,7 +89,7 @@ impl Engine {
         // The engine may answer that it still runs for a moment after its output ended.
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
         loop {
-            let seen = self.call("inspect exec", QUICK, self.docker.inspect_exec(id)).await?;
+            let seen = self.call("inspect exec", QUICK, self.docker()?.inspect_exec(id)).await?;
             if seen.running != Some(true) || tokio::time::Instant::now() > deadline {
                 let code = seen.exit_code.unwrap_or(-1);
                 return Ok(i32::try_from(code).unwrap_or(-1));
@@ -102,6 +102,6 @@ impl Engine {
     pub async fn resize_exec(&self, id: &str, columns: u16, rows: u16) -> Result<(), EngineError> {
         let options =
             ResizeExecOptionsBuilder::new().w(i32::from(columns)).h(i32::from(rows)).build();
-        self.call("resize exec", QUICK, self.docker.resize_exec(id, options)).await
+        self.call("resize exec", QUICK, self.docker()?.resize_exec(id, options)).await
     }
 }

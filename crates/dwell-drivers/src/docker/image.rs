@@ -14,7 +14,7 @@ use super::{Engine, EngineError, QUICK};
 impl Engine {
     /// The id of the image with this tag; `None` when there is none.
     pub async fn image_id(&self, tag: &str) -> Result<Option<String>, EngineError> {
-        match self.call("inspect image", QUICK, self.docker.inspect_image(tag)).await {
+        match self.call("inspect image", QUICK, self.docker()?.inspect_image(tag)).await {
             Ok(image) => Ok(image.id),
             Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
@@ -42,7 +42,7 @@ impl Engine {
             .changes(changes)
             .build();
         let mut progress =
-            self.docker.create_image(Some(options), Some(bollard::body_full(archive)), None);
+            self.docker()?.create_image(Some(options), Some(bollard::body_full(archive)), None);
         let limit = Duration::from_secs(120);
         let drain = async {
             while let Some(step) = progress.next().await {
@@ -57,7 +57,8 @@ impl Engine {
     pub async fn image_tags(&self, pattern: &str) -> Result<Vec<String>, EngineError> {
         let filters = HashMap::from([("reference".to_owned(), vec![pattern.to_owned()])]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let found = self.call("list images", QUICK, self.docker.list_images(Some(options))).await?;
+        let found =
+            self.call("list images", QUICK, self.docker()?.list_images(Some(options))).await?;
         Ok(found.into_iter().flat_map(|image| image.repo_tags).collect())
     }
 
@@ -66,7 +67,7 @@ impl Engine {
         let options = RemoveImageOptionsBuilder::new().force(false).build();
         let limit = Duration::from_secs(60);
         match self
-            .call("remove image", limit, self.docker.remove_image(tag, Some(options), None))
+            .call("remove image", limit, self.docker()?.remove_image(tag, Some(options), None))
             .await
         {
             Err(e) if e.is_not_found() => Ok(()),

@@ -29,7 +29,8 @@ impl Engine {
             let filters = HashMap::from([("label".to_owned(), vec![label.to_owned()])]);
             ListNetworksOptionsBuilder::new().filters(&filters).build()
         });
-        let found = self.call("list networks", QUICK, self.docker.list_networks(options)).await?;
+        let found =
+            self.call("list networks", QUICK, self.docker()?.list_networks(options)).await?;
         Ok(found
             .into_iter()
             .map(|network| Network {
@@ -49,7 +50,7 @@ impl Engine {
 
     /// Removes a network; one that is not there is removed already.
     pub async fn remove_network(&self, id: &str) -> Result<(), EngineError> {
-        match self.call("remove network", QUICK, self.docker.remove_network(id)).await {
+        match self.call("remove network", QUICK, self.docker()?.remove_network(id)).await {
             Err(e) if e.is_not_found() => Ok(()),
             other => other,
         }
@@ -60,13 +61,13 @@ impl Engine {
         let filters = HashMap::from([("label".to_owned(), vec![labelled.to_owned()])]);
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
         let found =
-            self.call("list volumes", QUICK, self.docker.list_volumes(Some(options))).await?;
+            self.call("list volumes", QUICK, self.docker()?.list_volumes(Some(options))).await?;
         Ok(found.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect())
     }
 
     /// Removes a volume; one that is not there is removed already.
     pub async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
-        let remove = self.docker.remove_volume(name, None::<RemoveVolumeOptions>);
+        let remove = self.docker()?.remove_volume(name, None::<RemoveVolumeOptions>);
         match self.call("remove volume", QUICK, remove).await {
             Err(e) if e.is_not_found() => Ok(()),
             other => other,
