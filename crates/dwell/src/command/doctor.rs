@@ -11,12 +11,13 @@ use crate::output::show;
 
 /// Shows findings; the exit code is 1 when something needs attention.
 pub(crate) async fn run(it: Doctor, context: &Context) -> Ended {
-    let mut found = match context.connect().await {
-        Ok(mut client) => from_node(&mut client).await?,
-        Err(Failure::Problem(problem)) => vec![unreachable(&problem)],
+    let (mut found, answered) = match context.connect().await {
+        Ok(mut client) => (from_node(&mut client).await?, true),
+        Err(Failure::Problem(problem)) => (vec![unreachable(&problem)], false),
         Err(failure) => return Err(failure),
     };
-    if !it.sections.is_empty() {
+    // Without a node, that is what is wrong with every section.
+    if answered && !it.sections.is_empty() {
         for section in &it.sections {
             known(section, &found)?;
         }
