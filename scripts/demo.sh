@@ -58,7 +58,7 @@ remove() {
     if [ -d "$shop" ]; then
         (cd "$shop" && dwell destroy red blue --force --ignore-not-found) >&2 ||
             die "the environments of $shop were not removed"
-        rm -rf "$shop" "$shop.client.log"
+        rm -rf "$shop"
     fi
 }
 
@@ -102,21 +102,17 @@ by_name() {
         'import urllib.request as u; print(u.urlopen("http://web.red.test/api/orders").read().decode())'
 }
 
+agent_waits() { dwell logs red --session agent | grep -q "what next?"; }
 agent_heard() { dwell logs red --session agent | grep -q "noted: bake more"; }
 
 outliving_session() {
     step "3. A session outlives its client. A stand-in for a coding agent works on red's own branch;
-   the terminal that started it is killed; the agent waits for its next task all the same."
-    show "dwell run --name agent sh red ./tools/agent 'Now with cakes' &"
-    dwell run --name agent sh red ./tools/agent 'Now with cakes' >"$shop.client.log" 2>&1 &
-    local client=$!
-    until_ok grep -q 'what next?' "$shop.client.log"
-    cat "$shop.client.log"
+   nobody is attached to it, and it goes on even while dwell's own daemon is stopped."
+    run dwell run --detach --name agent sh red ./tools/agent 'Now with cakes'
+    until_ok agent_waits
+    run dwell logs red --session agent
     echo
-    show "kill -9 $client   # the client, as if its terminal was closed"
-    kill -9 "$client"
-    wait "$client" 2>/dev/null || true
-    rm -f "$shop.client.log"
+    run dwell node stop
     run dwell sessions
     run dwell send --session agent red 'bake more'
     until_ok agent_heard
@@ -124,6 +120,7 @@ outliving_session() {
     echo
     echo "Its work is on the branch dwell/red, live in red and nowhere else:"
     run dwell diff red
+    until_ok curl -fsS http://web.red.localhost:7080/
     run curl -sS http://web.red.localhost:7080/
     run curl -sS http://web.blue.localhost:7080/
 }

@@ -65,7 +65,7 @@ async fn live_restore(node: &Node) -> Option<Finding> {
 }
 
 async fn compose_plugin() -> Finding {
-    let fix = "install the Docker Compose plugin, 2.20 or later";
+    let fix = "install the Docker Compose plugin, 2.26 or newer";
     match compose::version().await {
         Ok(version) => finding("compose", true, format!("Docker Compose {version}"), fix),
         Err(error) => finding("compose", false, error.to_string(), fix),
@@ -133,7 +133,10 @@ async fn leftovers(node: &Node) -> Option<Finding> {
         finding(
             "leftovers",
             false,
-            format!("{} containers of unknown environments", strays.len()),
+            match strays.len() {
+                1 => "1 container of an unknown environment".to_owned(),
+                count => format!("{count} containers of unknown environments"),
+            },
             &fix,
         )
     })

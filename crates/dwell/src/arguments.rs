@@ -64,9 +64,9 @@ Options:
 
 const EXAMPLES: &str = "\
 Examples:
-  dwell run claude agent-1          an agent in a fresh copy of this project
-  dwell up agent-2 && dwell url     another copy, and where to look at it
-  dwell exec agent-2 db psql        a command in one of its containers
+  dwell run claude agent-1            an agent in a fresh copy of this project
+  dwell up agent-2 && dwell url       another copy, and where to look at it
+  dwell exec agent-2 db psql -U shop  a command in one of its containers
   dwell destroy agent-1
 
 `dwell <command> --help` shows each command's options and examples.";

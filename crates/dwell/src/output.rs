@@ -139,8 +139,8 @@ impl Output {
     /// Asks a yes-or-no question; where nobody can be asked, a problem says which flag to pass.
     pub(crate) fn confirm(&self, question: &str, flag: &str) -> Result<bool, Failure> {
         if !self.ask {
-            return Err(usage(format!("{question} Nobody can be asked here"))
-                .hint(format!("pass {flag}"))
+            return Err(usage("this needs an answer, and nobody can be asked here")
+                .hint(format!("pass {flag} to say yes to: {question}"))
                 .into());
         }
         let mut error = std::io::stderr().lock();

@@ -32,7 +32,12 @@ pub(crate) async fn resolve(
                 name: Some(name.to_string()),
                 path: None,
             };
-            named(list(client, &query).await?, name, project, &here).map_err(Failure::from)
+            let found = named(list(client, &query).await?, name, project, &here)?;
+            let named_fully = project.is_some() || found.id.as_str() == name.as_str();
+            if named_fully || is_around(&found, &here) {
+                return Ok(found);
+            }
+            Ok(of_this_project(found, in_project(client, &here).await?)?)
         }
         None => implied(client, project, &here).await,
     }
@@ -80,6 +85,29 @@ fn named(
                 .hint("name one with --project"))
         }
     }
+}
+
+/// Whether a directory belongs to a project: by its files, or as the source or the tree of some
+/// environment.
+pub(crate) async fn in_project(client: &mut Client, here: &Path) -> Result<bool, Failure> {
+    if project::around(here).is_some() {
+        return Ok(true);
+    }
+    let query = ListEnvironments { project: None, name: None, path: Some(here.to_owned()) };
+    Ok(!list(client, &query).await?.is_empty())
+}
+
+/// Inside one project, the name of another's environment does not mean that one; outside of
+/// any, the name alone is enough.
+fn of_this_project(elsewhere: Environment, in_project: bool) -> Result<Environment, Problem> {
+    if !in_project {
+        return Ok(elsewhere);
+    }
+    let message = format!("this project has no environment `{}`", elsewhere.name);
+    Err(Problem::new(Code::NotFound, message).hint(format!(
+        "project `{}` has one: name it with --project {}",
+        elsewhere.project, elsewhere.project
+    )))
 }
 
 fn missing(name: &EnvironmentName, project: Option<&ProjectName>) -> Problem {
@@ -145,23 +173,49 @@ fn session_project() -> Option<ProjectName> {
     std::env::var("DWELL_PROJECT").ok().and_then(|name| name.parse().ok())
 }
 
-/// The project and the source that a new environment gets here: those of the environment whose
-/// tree we are in, else the project around us.
+/// The source and the project that an environment of this name has here: those of the
+/// environment whose tree we are in, else those of the project around us. No project where
+/// nothing tells it: then the name alone counts.
 pub(crate) async fn origin(
     client: &mut Client,
+    name: &EnvironmentName,
     from: Option<&Path>,
     project: Option<&ProjectName>,
 ) -> Result<(PathBuf, Option<ProjectName>), Failure> {
     let here = project::here()?;
     let query = ListEnvironments { project: None, name: None, path: Some(here.clone()) };
-    let inside = list(client, &query).await?;
-    let inside = inside.iter().find(|environment| here.starts_with(&environment.tree));
+    let mut known = list(client, &query).await?;
+    let inside = known.iter().find(|environment| here.starts_with(&environment.tree));
     let project = project.cloned().or_else(|| inside.map(|e| e.project.clone()));
     let source = match (from, inside) {
         (None, Some(environment)) => environment.source.clone(),
         (from, _) => project::source(from)?,
     };
+    if project.is_some() {
+        return Ok((source, project));
+    }
+    if from.is_some() {
+        let path = Some(source.clone());
+        known = list(client, &ListEnvironments { path, ..query }).await?;
+    }
+    let project = project_of(&known, name, &source);
     Ok((source, project))
+}
+
+/// The project of a source: that of its environment of this name, else the one that its files
+/// tell.
+fn project_of(
+    known: &[Environment],
+    name: &EnvironmentName,
+    source: &Path,
+) -> Option<ProjectName> {
+    let mut same = known.iter().filter(|e| e.name == *name && e.source == source);
+    match (same.next(), same.next()) {
+        (Some(environment), None) => Some(environment.project.clone()),
+        (Some(_), Some(_)) => None,
+        (None, _) if known.is_empty() && project::around(source).is_none() => None,
+        (None, _) => project::name_of(source),
+    }
 }
 
 #[cfg(test)]
@@ -188,6 +242,30 @@ mod tests {
         assert_eq!(problem.code, Code::Ambiguous);
         assert_eq!(problem.details, ["a1 of project shop", "a2 of project shop"]);
         assert_eq!(around(Vec::new(), &source).unwrap_err().code, Code::Usage);
+    }
+
+    #[test]
+    fn inside_a_project_the_environment_of_another_is_not_meant() {
+        let refused = of_this_project(at("blue", "shop"), true).unwrap_err();
+        assert_eq!(refused.code, Code::NotFound);
+        assert_eq!(refused.message, "this project has no environment `blue`");
+        assert!(refused.hint.unwrap().contains("--project shop"));
+        assert!(of_this_project(at("blue", "shop"), false).is_ok());
+    }
+
+    #[test]
+    fn a_new_environment_belongs_to_the_project_around_us() {
+        let root = tempfile::tempdir().unwrap();
+        let blog = root.path().join("blog");
+        std::fs::create_dir(&blog).unwrap();
+        let a1 = "a1".parse().unwrap();
+        assert_eq!(project_of(&[], &a1, &blog), None);
+        std::fs::write(blog.join("compose.yaml"), "").unwrap();
+        assert_eq!(project_of(&[], &a1, &blog).unwrap().as_str(), "blog");
+        let named = Environment { source: blog.clone(), ..at("a1", "other") };
+        assert_eq!(project_of(&[named], &a1, &blog).unwrap().as_str(), "other");
+        std::fs::write(blog.join("dwell.toml"), "project = \"said\"").unwrap();
+        assert_eq!(project_of(&[], &a1, &blog).unwrap().as_str(), "said");
     }
 
     #[test]

@@ -51,7 +51,10 @@ impl EnvironmentAndRest {
                 Problem::new(Code::InvalidArgument, message)
             })
         });
-        let first = words.next().unwrap_or_else(|| Ok(String::new()))?;
+        let Some(first) = words.next().transpose()?.filter(|word| !word.is_empty()) else {
+            return Err(Problem::new(Code::Usage, "which environment?")
+                .hint("`dwell run <command> <environment>`; `dwell ls` lists the environments"));
+        };
         if first.starts_with('-') {
             return Err(Problem::new(Code::Usage, format!("there is no option `{first}` here"))
                 .hint("options of the command itself follow the environment's name"));
@@ -92,6 +95,12 @@ mod tests {
         for text in ["", "s", "5d", "-1", "99999999999999999999", "9999999999999999999h"] {
             assert!(text.parse::<Seconds>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_forgotten_environment_is_asked_for() {
+        let problem = EnvironmentAndRest::new(&[]).unwrap_err();
+        assert_eq!((problem.code, problem.message.as_str()), (Code::Usage, "which environment?"));
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! `attach`: gives the terminal to a session until the user detaches or its command ends.
 
-use std::process::Command;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use dwell_api::session::{Session, SessionStatus};
-use dwell_api::{Code, Problem, endpoint};
+use dwell_api::session::{Session, SessionStatus, TranscriptQuery};
+use dwell_api::{Client, ClientError, Code, Problem, endpoint};
+use http_body_util::BodyExt;
 
 use super::session::{pick, place};
 use super::{Context, child_code};
 use crate::arguments::session::Attach;
 use crate::failure::{Ended, Failure, usage};
 use crate::{target, terminal};
+
+/// What was on the screen for no longer than this was not seen.
+const GLIMPSE: Duration = Duration::from_secs(2);
 
 /// Attaches to a session.
 pub(crate) async fn run(it: Attach, context: &Context) -> Ended {
@@ -34,31 +39,81 @@ pub(crate) async fn run(it: Attach, context: &Context) -> Ended {
     attach(&session, it.read_only, context).await
 }
 
-/// Hands the terminal over, and afterwards says how the session is.
+/// Hands the terminal over, and afterwards says how the session is. Of a session that ended
+/// before anybody could see it, its last screenful is printed.
 pub(crate) async fn attach(session: &Session, read_only: bool, context: &Context) -> Ended {
+    let begun = Instant::now();
+    let attached = hand_over(session, read_only)?;
+    let seen = attached.status.success() && begun.elapsed() > GLIMPSE;
+    let mut client = context.connect().await?;
+    let now: Session = client.get(&place(endpoint::SESSION, session)).await?;
+    match ended(&now) {
+        Some(code) => {
+            if !seen {
+                last_screen(&mut client, &now, context).await?;
+            }
+            let how = match now.status {
+                SessionStatus::Lost => "was lost".to_owned(),
+                _ => format!("ended ({code})"),
+            };
+            context.output.note(&format!("session `{}` {how}", now.name));
+            Ok(code)
+        }
+        None if attached.status.success() => {
+            context.output.note(&still_runs(&now));
+            Ok(0)
+        }
+        None => {
+            context.output.error_bytes(&attached.stderr)?;
+            Err(Failure::Exit(child_code(attached.status.code().unwrap_or(1))))
+        }
+    }
+}
+
+/// Runs the multiplexer's client on our terminal; only its complaints are kept back.
+fn hand_over(session: &Session, read_only: bool) -> Result<Output, Failure> {
     let Some((program, arguments)) = session.attach.split_first() else {
         let message = format!("session `{}` cannot be attached to", session.name);
         return Err(Problem::new(Code::NotRunning, message).into());
     };
     let mut command = Command::new(program);
     // Ours is another tmux server than the one that the user may sit in.
-    command.args(arguments).env_remove("TMUX").env_remove("TMUX_PANE");
+    command.args(arguments).env_remove("TMUX").env_remove("TMUX_PANE").stderr(Stdio::piped());
     if read_only {
         command.arg("-r");
     }
-    let status = command.status().map_err(|e| {
+    let attached = command.spawn().and_then(Child::wait_with_output);
+    Ok(attached.map_err(|e| {
         Problem::new(Code::ToolMissing, format!("`{program}` could not be run: {e}"))
             .hint("`dwell doctor` says what is missing")
-    })?;
-    let mut client = context.connect().await?;
-    let now: Session = client.get(&place(endpoint::SESSION, session)).await?;
-    match ended(&now) {
-        Some(code) => Ok(code),
-        None if status.success() => {
-            context.output.note(&still_runs(&now));
-            Ok(0)
-        }
-        None => Err(Failure::Exit(child_code(status.code().unwrap_or(1)))),
+    })?)
+}
+
+/// Prints the end of a session's transcript, at most a screenful.
+async fn last_screen(
+    client: &mut Client,
+    session: &Session,
+    context: &Context,
+) -> Result<(), Failure> {
+    let query = TranscriptQuery { project: None, follow: false, plain: false };
+    let path = endpoint::query(&place(endpoint::TRANSCRIPT, session), &query);
+    let body = client.bytes(&path).await?;
+    let transcript = body.collect().await.map_err(ClientError::from)?.to_bytes();
+    let rows = terminal::size().map_or(24, |(_, rows)| usize::from(rows));
+    let end = last_lines(&transcript, rows.saturating_sub(1));
+    context.output.bytes(end)?;
+    if !end.is_empty() && !end.ends_with(b"\n") {
+        context.output.bytes(b"\r\n")?;
+    }
+    Ok(())
+}
+
+fn last_lines(text: &[u8], count: usize) -> &[u8] {
+    let body = text.strip_suffix(b"\n").unwrap_or(text);
+    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    match count.checked_sub(1).and_then(|before| ends.map(|(at, _)| at + 1).nth(before)) {
+        Some(from) => text.get(from..).unwrap_or_default(),
+        None => text,
     }
 }
 
@@ -77,4 +132,17 @@ pub(crate) fn still_runs(session: &Session) -> String {
         "session {} goes on: dwell attach {} {}",
         session.name, session.environment_name, session.name
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screenful_is_the_end_of_a_transcript() {
+        assert_eq!(last_lines(b"a\r\nb\r\nc\r\n", 2), b"b\r\nc\r\n");
+        assert_eq!(last_lines(b"a\nb\nc", 1), b"c");
+        assert_eq!(last_lines(b"a\nb\n", 9), b"a\nb\n");
+        assert_eq!(last_lines(b"", 9), b"");
+    }
 }

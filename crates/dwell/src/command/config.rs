@@ -1,11 +1,9 @@
 //! `config` and `init`: the project's own configuration.
 
 use std::fmt::Write as _;
-use std::io::ErrorKind;
-use std::path::Path;
 
 use dwell_api::{Code, Problem};
-use dwell_core::config::{CILO_FILE, PROJECT_FILE, ProjectConfig, schema};
+use dwell_core::config::{PROJECT_FILE, ProjectConfig, schema};
 use serde_json::Value;
 
 use super::Context;
@@ -24,29 +22,8 @@ pub(crate) fn run(it: Config, context: &Context) -> Ended {
         return Ok(0);
     }
     let source = project::source(it.from.as_deref())?;
-    context.output.result(&effective(&source)?, |config, _| shown(config))?;
+    context.output.result(&project::config(&source)?, |config, _| shown(config))?;
     Ok(0)
-}
-
-/// The configuration of the project in a directory; the default where it has none.
-fn effective(source: &Path) -> Result<ProjectConfig, Problem> {
-    let dwell = read(&source.join(PROJECT_FILE))?;
-    let cilo = read(&source.join(CILO_FILE))?;
-    ProjectConfig::from_files(dwell.as_deref(), cilo.as_deref()).map_err(|e| {
-        Problem::new(Code::InvalidConfig, format!("{}: {e}", source.display()))
-            .hint("`dwell config --schema` prints what is allowed")
-    })
-}
-
-fn read(path: &Path) -> Result<Option<String>, Problem> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(e) => {
-            let message = format!("`{}` cannot be read: {e}", path.display());
-            Err(Problem::new(Code::InvalidConfig, message))
-        }
-    }
 }
 
 /// The configuration as TOML, without what is not set; notes are comments.

@@ -54,16 +54,12 @@ pub(crate) async fn run(it: Destroy, context: &Context) -> Ended {
 /// The environments that were named, each found before any is touched.
 async fn doomed(client: &mut Client, it: &Destroy) -> Result<Vec<Environment>, Failure> {
     let project = it.project.project.as_ref();
-    let here = project::here()?;
     if it.all {
-        return all(client, project, &here).await;
+        return all(client, project, &project::here()?).await;
     }
     let mut doomed = Vec::new();
     for name in &it.names {
-        let found = match target::resolve(client, Some(name), project).await {
-            Ok(found) => of_this_project(found, project, &here).map_err(Failure::from),
-            Err(failure) => Err(failure),
-        };
+        let found = target::resolve(client, Some(name), project).await;
         doomed.extend(unless_missing(found, it.ignore_not_found)?);
     }
     Ok(doomed)
@@ -85,23 +81,6 @@ async fn all(
         query.project = around.first().map(|environment| environment.project.clone());
     }
     target::list(client, &query).await
-}
-
-/// Inside one project, the name of another's environment is no order to destroy that one.
-fn of_this_project(
-    found: Environment,
-    project: Option<&ProjectName>,
-    here: &Path,
-) -> Result<Environment, Problem> {
-    let elsewhere = project::around(here).is_some() && !target::is_around(&found, here);
-    if project.is_some() || !elsewhere {
-        return Ok(found);
-    }
-    let message = format!("this project has no environment `{}`", found.name);
-    Err(Problem::new(Code::NotFound, message).hint(format!(
-        "project `{}` has one: name it with --project {}",
-        found.project, found.project
-    )))
 }
 
 fn ask(plan: &[(Environment, Losses)], keep: bool, context: &Context) -> Result<bool, Failure> {
@@ -135,25 +114,4 @@ fn dry_run(plan: &[(Environment, Losses)], context: &Context) -> Ended {
         if text.is_empty() { "nothing to destroy\n".to_owned() } else { text }
     })?;
     Ok(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::output::samples::environment;
-
-    #[test]
-    fn another_projects_environment_is_not_destroyed_from_here() {
-        let root = tempfile::tempdir().unwrap();
-        std::fs::write(root.path().join("compose.yaml"), "").unwrap();
-        let elsewhere = || environment("a1", "shop");
-        let refused = of_this_project(elsewhere(), None, root.path()).unwrap_err();
-        assert_eq!(refused.code, Code::NotFound);
-        assert!(refused.hint.unwrap().contains("--project shop"));
-        let shop = "shop".parse().unwrap();
-        assert!(of_this_project(elsewhere(), Some(&shop), root.path()).is_ok());
-        assert!(of_this_project(elsewhere(), None, Path::new("/")).is_ok());
-        let here = Environment { source: root.path().to_owned(), ..elsewhere() };
-        assert!(of_this_project(here, None, root.path()).is_ok());
-    }
 }

@@ -6,17 +6,21 @@ use dwell_api::{Client, Problem, endpoint};
 use super::Context;
 use crate::arguments::setup::Doctor;
 use crate::connect::version_note;
-use crate::failure::{Ended, Failure};
+use crate::failure::{Ended, Failure, usage};
 use crate::output::show;
 
 /// Shows findings; the exit code is 1 when something needs attention.
 pub(crate) async fn run(it: Doctor, context: &Context) -> Ended {
-    let mut found = match context.connect().await {
-        Ok(mut client) => from_node(&mut client).await?,
-        Err(Failure::Problem(problem)) => vec![unreachable(&problem)],
+    let (mut found, answered) = match context.connect().await {
+        Ok(mut client) => (from_node(&mut client).await?, true),
+        Err(Failure::Problem(problem)) => (vec![unreachable(&problem)], false),
         Err(failure) => return Err(failure),
     };
-    if !it.sections.is_empty() {
+    // Without a node, that is what is wrong with every section.
+    if answered && !it.sections.is_empty() {
+        for section in &it.sections {
+            known(section, &found)?;
+        }
         let wanted = |f: &Finding| it.sections.iter().any(|s| is_about(&f.what, s));
         found.retain(wanted);
     }
@@ -25,6 +29,16 @@ pub(crate) async fn run(it: Doctor, context: &Context) -> Ended {
         .output
         .result(&Findings { findings: found }, |f, style| show::findings(&f.findings, style))?;
     Ok(u8::from(!well))
+}
+
+/// Refuses a section that nothing was found for.
+fn known(section: &str, found: &[Finding]) -> Result<(), Problem> {
+    if found.iter().any(|finding| is_about(&finding.what, section)) {
+        return Ok(());
+    }
+    let all: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+    Err(usage(format!("doctor has no section `{section}`"))
+        .hint(format!("a word of one of these: {}", all.join(", "))))
 }
 
 /// Whether a finding belongs to a section, by its words.
@@ -58,6 +72,15 @@ fn unreachable(problem: &Problem) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_unknown_section_is_refused() {
+        let found = [unreachable(&Problem::new(dwell_api::Code::NodeUnreachable, "no node"))];
+        assert!(known("daemon", &found).is_ok());
+        let problem = known("bogus", &found).unwrap_err();
+        assert_eq!(problem.code, dwell_api::Code::Usage);
+        assert!(problem.hint.unwrap().contains("daemon"));
+    }
 
     #[test]
     fn a_section_is_a_word_of_what_was_looked_at() {

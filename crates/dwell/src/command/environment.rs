@@ -106,7 +106,7 @@ pub(crate) async fn creation(
     project: Option<&ProjectName>,
 ) -> Result<CreateEnvironment, Failure> {
     let from = making.from.as_deref();
-    let (source, project) = target::origin(client, from, project).await?;
+    let (source, project) = target::origin(client, name, from, project).await?;
     let here = project::here()?;
     let files = |files: Vec<PathBuf>| {
         files.into_iter().map(|file| in_source(&file, &source, from, &here)).collect()

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use bytes::{Bytes, BytesMut};
 use dwell_api::exec::{Exec as Body, FRAME_MAX, Frame, PROTOCOL};
 use dwell_api::{ClientError, Code, Problem, endpoint};
-use dwell_core::ServiceName;
+use dwell_core::{EnvironmentName, ServiceName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -13,7 +13,7 @@ use super::environment::of;
 use super::{Context, child_code, given_variables};
 use crate::arguments::work::Exec;
 use crate::failure::{Ended, Failure};
-use crate::{target, terminal};
+use crate::{project, target, terminal};
 
 /// How much of standard input goes into one frame.
 const CHUNK: usize = 32 * 1024;
@@ -23,24 +23,36 @@ const LOST: u8 = 255;
 /// Runs a command in a container.
 pub(crate) async fn run(it: Exec, context: &Context) -> Ended {
     let environment = it.environment.clone();
-    let project = it.project.project.clone();
-    let body = body(it)?;
-    let path = endpoint::fill(endpoint::EXEC, &[environment.as_str()]);
-    let client = context.connect().await?;
-    let stream = match client.upgrade(&path, PROTOCOL, &body).await {
-        // Where we are may tell which of several is meant; only then is it worth asking.
-        Err(ClientError::Problem(problem)) if problem.code == Code::Ambiguous => {
-            let mut client = context.connect().await?;
-            let found = target::resolve(&mut client, Some(&environment), project.as_ref()).await?;
-            client.upgrade(&of(endpoint::EXEC, &found), PROTOCOL, &body).await?
-        }
-        other => other?,
-    };
+    let mut body = body(it)?;
+    let stream = connect(&environment, &mut body, context).await?;
     let raw = if body.tty { terminal::Raw::enter() } else { None };
     let (read, write) = tokio::io::split(stream);
     let ended = converse(read, write, &body, context).await;
     drop(raw);
     ended
+}
+
+/// Starts the command: in one round trip where the project was named or our directory tells it,
+/// else after asking which environment is meant.
+async fn connect(
+    name: &EnvironmentName,
+    body: &mut Body,
+    context: &Context,
+) -> Result<impl AsyncRead + AsyncWrite + use<>, Failure> {
+    let named = body.project.is_some();
+    body.project = body.project.take().or(project::told(&project::here()?, &context.paths.data));
+    if body.project.is_some() {
+        let path = endpoint::fill(endpoint::EXEC, &[name.as_str()]);
+        match context.connect().await?.upgrade(&path, PROTOCOL, &body).await {
+            // An environment may have been made for another project than its files tell.
+            Err(ClientError::Problem(problem)) if !named && problem.code == Code::NotFound => {}
+            other => return Ok(other?),
+        }
+    }
+    let mut client = context.connect().await?;
+    let found = target::resolve(&mut client, Some(name), None).await?;
+    body.project = None;
+    Ok(client.upgrade(&of(endpoint::EXEC, &found), PROTOCOL, &body).await?)
 }
 
 fn body(it: Exec) -> Result<Body, Problem> {

@@ -205,17 +205,24 @@ fn some_of(all: &[String]) -> String {
 /// The daemon and its parts.
 pub(crate) fn node(node: &Node, now: i64, style: Style) -> String {
     let mut text = format!(
-        "node {} runs dwell {} (process {}) for {}, {} environments\n\n",
+        "node {} runs dwell {} (process {}) for {}, {}\n\n",
         node.id,
         node.version,
         node.pid,
         age(node.started, now),
-        node.environments
+        counted(node.environments, "environment")
     );
     for part in &node.parts {
         text += &check(&part.name, part.ok, &part.detail, part.fix.as_deref(), style);
     }
     text
+}
+
+/// A number of things: `1 environment`, `2 environments`.
+fn counted(count: impl Into<u64>, what: &str) -> String {
+    let count = count.into();
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// What `doctor` found.
