@@ -44,10 +44,7 @@ async fn readable(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn begin_anew(
-    path: &Path,
-    error: &StoreError,
-) -> Result<(Store, Vec<String>), StoreError> {
+async fn begin_anew(path: &Path, error: &StoreError) -> Result<(Store, Vec<String>), StoreError> {
     let aside = path.with_extension(format!("damaged-{}", crate::node::now() / 1_000_000));
     for (from, to) in [
         (path.to_owned(), aside.clone()),

@@ -13,10 +13,10 @@ use dwell_core::operation::{Journal, Kind, Phase};
 use dwell_drivers::compose::UpOptions;
 
 use crate::environment::{begin_destroy, begin_down, end_idle, stack, start_again};
-use crate::{leftover, reserve};
 use crate::node::{Node, random};
 use crate::view::is_well;
 use crate::world::{self, EngineState};
+use crate::{leftover, reserve};
 
 const PASS: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(5);

@@ -74,7 +74,10 @@ fn a_life_from_create_to_destroy() {
     assert_eq!((&web["state"], &web["role"]), (&"running".into(), &"isolated".into()));
     let address = web["addresses"][0].as_str().unwrap();
     for name in ["web.a.test", "web.a.shop.test", "shop.a.test", "x.shop.a.test"] {
-        assert_eq!(resolve(home.dns_port(), name), [address.parse::<std::net::Ipv4Addr>().unwrap()]);
+        assert_eq!(
+            resolve(home.dns_port(), name),
+            [address.parse::<std::net::Ipv4Addr>().unwrap()]
+        );
     }
 
     let url = home.dwell_in(&shop, ["url", "a"]);
@@ -110,7 +113,8 @@ fn a_life_from_create_to_destroy() {
     assert!(!Path::new(&tree).exists());
     assert_eq!(git(&shop, ["branch", "--list", "dwell/*"]).ok(), "");
     let files = |all: std::collections::BTreeMap<std::path::PathBuf, _>| {
-        all.into_iter().filter(|(path, _)| !path.components().any(|c| c.as_os_str() == ".git"))
+        all.into_iter()
+            .filter(|(path, _)| !path.components().any(|c| c.as_os_str() == ".git"))
             .collect::<Vec<_>>()
     };
     assert_eq!(files(shop.content()), files(before), "the user's files were changed");
@@ -222,8 +226,7 @@ fn up_from_elsewhere_run_with_variables_and_lists_by_project() {
 #[test]
 fn up_applies_what_changed_and_nothing_else() {
     let home = home();
-    let base = "services:\n".to_owned()
-        + &idle("base", "    environment: {FROM: base}\n");
+    let base = "services:\n".to_owned() + &idle("base", "    environment: {FROM: base}\n");
     let included = "services:\n".to_owned() + &idle("inc", "    environment: {FROM: included}\n");
     let main = "include: [part/included.yaml]\nservices:\n".to_owned()
         + &idle("web", "    environment: {WHO: '${WHO:-nobody}', FILE: '${FILE:-none}'}\n")
@@ -367,9 +370,8 @@ fn waiting_for_health_and_building() {
     let tree = home.dwell_in(&shop, ["path", "a"]).ok().to_owned();
     fs::write(Path::new(&tree).join("version"), "2\n").unwrap();
     home.dwell_in(&shop, ["up", "a", "--build"]).ok();
-    let version = |name| {
-        home.dwell_in(&shop, ["exec", name, "app", "cat", "/version"]).ok().to_owned()
-    };
+    let version =
+        |name| home.dwell_in(&shop, ["exec", name, "app", "cat", "/version"]).ok().to_owned();
     assert_eq!((version("a").as_str(), version("b").as_str()), ("2", "1"));
     let tag = docker(["image", "ls", "--quiet", "dwell-test-fixed-tag"]);
     assert_eq!(tag.ok(), "", "the fixed tag is private to each environment");

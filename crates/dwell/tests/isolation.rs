@@ -29,7 +29,8 @@ fn idle(more: &str) -> String {
 fn equal_names_in_two_projects_never_meet() {
     let home = home();
     let volumes = "    volumes: ['data:/data']\nvolumes: {data: {name: fixed-name}}\n";
-    let (one, two) = (home.project("one").compose(&idle(volumes)), home.project("two").compose(&idle(volumes)));
+    let (one, two) =
+        (home.project("one").compose(&idle(volumes)), home.project("two").compose(&idle(volumes)));
     home.dwell_in(&one, ["up", "a"]).ok();
     home.dwell_in(&two, ["up", "a"]).ok();
     home.dwell_in(&one, ["exec", "a", "web", "touch", "/data/of-one"]).ok();
@@ -48,7 +49,9 @@ fn equal_names_in_two_projects_never_meet() {
 
     home.dwell_in(&two, ["destroy", "a", "--force"]).ok();
     home.dwell_in(&one, ["exec", "a", "web", "ls", "/data/of-one"]).ok();
-    wait_until(Duration::from_secs(5), "the short name", || lookup(port, "web.a.test").1.len() == 1);
+    wait_until(Duration::from_secs(5), "the short name", || {
+        lookup(port, "web.a.test").1.len() == 1
+    });
 }
 
 #[test]

@@ -162,7 +162,10 @@ fn isolate_beats_shared_and_shared_beats_labels() {
         role(&status, service).to_owned()
     };
     assert_eq!(role_of("label", "db"), "shared");
-    assert_eq!((role_of("flag", "db"), role_of("both", "db")), ("isolated".into(), "isolated".into()));
+    assert_eq!(
+        (role_of("flag", "db"), role_of("both", "db")),
+        ("isolated".into(), "isolated".into())
+    );
     assert_eq!(role_of("both", "web"), "isolated");
     // The choice stays with the environment, and can be taken back.
     home.dwell_in(&shop, ["up", "flag"]).ok();

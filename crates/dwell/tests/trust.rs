@@ -28,11 +28,10 @@ const IDLE: &str = "services:
 fn hooks_run_only_as_they_were_trusted() {
     let home = home();
     let config = "[hooks]\nsetup = './prepare'\n";
-    let shop = home
-        .project("shop")
-        .compose(IDLE)
-        .file("dwell.toml", config)
-        .script("prepare", "#!/bin/sh\necho $DWELL_ENV $CILO_ENV $OF_CALLER > prepared; pwd >> prepared\n");
+    let shop = home.project("shop").compose(IDLE).file("dwell.toml", config).script(
+        "prepare",
+        "#!/bin/sh\necho $DWELL_ENV $CILO_ENV $OF_CALLER > prepared; pwd >> prepared\n",
+    );
     let refused = home.dwell_in(&shop, ["up", "a"]);
     assert!(refused.fails_with(6).contains("./prepare"), "the commands are named: {refused:?}");
     assert!(refused.stderr.contains("dwell trust"), "{refused:?}");

@@ -192,7 +192,9 @@ async fn bring_up(
         if let Some(tree) = &context.environment.tree {
             for path in place::at_source(&mut record.definition, tree) {
                 let service = &record.service;
-                context.operation.note(format!("shared service `{service}` uses {path} of the source"));
+                context
+                    .operation
+                    .note(format!("shared service `{service}` uses {path} of the source"));
             }
         }
         node.store.put_shared(&record).await.or_problem()?;

@@ -20,7 +20,9 @@ fn private() -> Option<(Engine, TestHome)> {
 /// Twelve services, so that many are being made when the engine goes away.
 fn twelve() -> String {
     let service = |n| {
-        format!("  s{n}:\n    image: busybox\n    command: sleep 1d\n    init: true\n    stop_grace_period: 1s\n")
+        format!(
+            "  s{n}:\n    image: busybox\n    command: sleep 1d\n    init: true\n    stop_grace_period: 1s\n"
+        )
     };
     format!("services:\n{}", (0..12).map(service).collect::<String>())
 }
@@ -56,7 +58,9 @@ fn an_engine_killed_in_the_middle_leaves_nothing_behind() {
     let begun = || engine.docker(["ps", "--all", "--quiet"]).ok().lines().count() > 3;
     wait_until(SETTLE, "some to be made", begun);
     engine.kill();
-    wait_until(Duration::from_secs(60), "the client to end", || client.try_wait().unwrap().is_some());
+    wait_until(Duration::from_secs(60), "the client to end", || {
+        client.try_wait().unwrap().is_some()
+    });
     assert_ne!(client.wait().unwrap().code(), Some(0));
     engine.restart();
     let start = Instant::now();

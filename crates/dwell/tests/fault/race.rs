@@ -51,8 +51,12 @@ fn whatever_races_on_a_name_ends_in_a_clean_state() {
     home.dwell_in(&project, ["destroy", "--force", NAME]).ok();
     let empty = World::of(&home, project.path());
     let mut dice = Dice::new();
-    let verbs =
-        [vec!["create", NAME], vec!["up", NAME], vec!["down", NAME], vec!["destroy", "--force", NAME]];
+    let verbs = [
+        vec!["create", NAME],
+        vec!["up", NAME],
+        vec!["down", NAME],
+        vec!["destroy", "--force", NAME],
+    ];
     for round in 0..20 {
         let pick = |_| verbs[usize::try_from(dice.below(4)).unwrap()].clone();
         let commands: Vec<Vec<&str>> = (0..4).map(pick).collect();

@@ -10,7 +10,8 @@ const NAME: &str = "one";
 
 fn database(home: &TestHome) -> PathBuf {
     let entries = std::fs::read_dir(home.state()).unwrap().flatten().map(|entry| entry.path());
-    let mut found = entries.filter(|path| path.extension().is_some_and(|e| e == "db" || e == "sqlite"));
+    let mut found =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "db" || e == "sqlite"));
     found.next().unwrap_or_else(|| home.state().join("db"))
 }
 
@@ -105,7 +106,8 @@ fn a_newer_version_is_refused_and_left_alone() {
     }
     let ran = home.dwell(["ls", "--all"]);
     assert!(ran.fails_with(8).contains("newer version of dwell"), "{ran:?}");
-    let undo = script.replace("insert into", "delete from").split(" (version").next().unwrap().to_owned();
+    let undo =
+        script.replace("insert into", "delete from").split(" (version").next().unwrap().to_owned();
     let undo = format!("{undo} where version = 99999999999999\")\nc.commit()\n");
     let mut python = std::process::Command::new("python3");
     assert!(python.args(["-c", &undo]).arg(database(&home)).status().unwrap().success());

@@ -158,7 +158,9 @@ fn files(directory: &Path, depth: usize, lines: &mut BTreeSet<String>) {
     for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
         let path = entry.path();
         // The model is a reading kept for speed, and the project's directory stays.
-        if path.ends_with("model.json") || (depth == 2 && path.parent().unwrap().ends_with("data/dwell")) {
+        if path.ends_with("model.json")
+            || (depth == 2 && path.parent().unwrap().ends_with("data/dwell"))
+        {
             files(&path, depth - 1, lines);
             continue;
         }

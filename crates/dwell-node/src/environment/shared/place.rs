@@ -24,8 +24,11 @@ fn walk(value: &mut Value, tree: &Tree, moved: &mut Vec<String>) {
             // A model writes a dollar sign twice.
             let plain = text.replace("$$", "$");
             let Ok(rest) = Path::new(&plain).strip_prefix(&tree.root) else { return };
-            let there =
-                if rest.as_os_str().is_empty() { tree.source.clone() } else { tree.source.join(rest) };
+            let there = if rest.as_os_str().is_empty() {
+                tree.source.clone()
+            } else {
+                tree.source.join(rest)
+            };
             if !there.exists() {
                 return;
             }
