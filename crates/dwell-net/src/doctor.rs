@@ -83,7 +83,34 @@ pub async fn explain(
         }
     }
     findings.push(system(&name, &wanted).await);
+    if !was_set_up(inquiry.root, inquiry.server.ip()) && !wanted.is_empty() {
+        not_set_up(&mut findings);
+    }
     findings
+}
+
+/// Whether anything on this machine was set up to ask dwell: its resolver files, its link, or a
+/// server list that names it.
+fn was_set_up(root: &Path, server: IpAddr) -> bool {
+    let content = fs::read_to_string(root.join("etc/resolv.conf")).unwrap_or_default();
+    let listed = resolv_conf::nameservers(&content);
+    let link = Path::new("sys/class/net").join(LINK);
+    os() == Os::MacOs
+        || listed.contains(&IpAddr::V4(DNS_ADDRESS))
+        || listed.contains(&server)
+        || root.join(link).exists()
+        || root.join("etc/systemd/system/dwell-dns.service").exists()
+}
+
+/// Before `dwell setup`, that the system does not resolve dwell's names is no failure: it is
+/// said with what to do about it, if that is wanted.
+fn not_set_up(findings: &mut [Finding]) {
+    for finding in findings.iter_mut().filter(|finding| !finding.ok) {
+        finding.ok = true;
+        let detail = &mut finding.detail;
+        detail.push_str(" (as expected before `dwell setup`, which is optional)");
+        finding.fix = None;
+    }
 }
 
 const STUB: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 53));

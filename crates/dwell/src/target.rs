@@ -204,11 +204,7 @@ pub(crate) async fn origin(
 
 /// The project of a source: that of its environment of this name, else the one that its files
 /// tell.
-fn project_of(
-    known: &[Environment],
-    name: &EnvironmentName,
-    source: &Path,
-) -> Option<ProjectName> {
+fn project_of(known: &[Environment], name: &EnvironmentName, source: &Path) -> Option<ProjectName> {
     let mut same = known.iter().filter(|e| e.name == *name && e.source == source);
     match (same.next(), same.next()) {
         (Some(environment), None) => Some(environment.project.clone()),

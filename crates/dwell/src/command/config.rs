@@ -1,14 +1,16 @@
 //! `config` and `init`: the project's own configuration.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use dwell_api::{Code, Problem};
-use dwell_core::config::{PROJECT_FILE, ProjectConfig, schema};
+use dwell_core::config::{CILO_FILE, Origin, PROJECT_FILE, ProjectConfig, ProjectPath, schema};
 use serde_json::Value;
 
 use super::Context;
 use crate::arguments::setup::{Config, ConfigAction, Init};
 use crate::failure::Ended;
+use crate::output::{Style, Table};
 use crate::project;
 
 /// Shows the configuration or its schema, or writes a first one.
@@ -22,35 +24,64 @@ pub(crate) fn run(it: Config, context: &Context) -> Ended {
         return Ok(0);
     }
     let source = project::source(it.from.as_deref())?;
-    context.output.result(&project::config(&source)?, |config, _| shown(config))?;
+    context
+        .output
+        .result(&project::config(&source)?, |config, style| shown(&source, config, style))?;
     Ok(0)
 }
 
-/// The configuration as TOML, without what is not set; notes are comments.
-fn shown(config: &ProjectConfig) -> String {
-    let mut value = serde_json::to_value(config).unwrap_or_default();
-    let mut text = String::new();
-    for note in &config.notes {
-        text += &format!("# {note}\n");
+/// The effective configuration, and where each part comes from; notes are below.
+fn shown(source: &Path, config: &ProjectConfig, style: Style) -> String {
+    let file = match config.origin {
+        Origin::None => "default",
+        Origin::Dwell => PROJECT_FILE,
+        Origin::Cilo => CILO_FILE,
+    };
+    let mut table = Table::new(&["SETTING", "VALUE", "FROM"]);
+    let name = project::name_of(source).map(|name| name.to_string()).unwrap_or_default();
+    let from = if config.project.is_some() { file } else { "directory" };
+    table.row(["project", &name, from].map(str::to_owned).to_vec());
+    table.row(["source", &source.display().to_string(), "directory"].map(str::to_owned).to_vec());
+    let suffix = config.dns_suffix.clone().unwrap_or_default().to_string();
+    let usual = [
+        ("compose_files", joined(&config.compose_files), "found by compose".to_owned()),
+        ("dns_suffix", config.dns_suffix.as_ref().map(ToString::to_string), suffix),
+        ("ingress", config.ingress.as_ref().map(ToString::to_string), "chosen at `up`".to_owned()),
+    ];
+    for (key, set, default) in usual {
+        let from = if set.is_some() { file } else { "default" };
+        table.row(vec![key.to_owned(), set.unwrap_or(default), from.to_owned()]);
     }
-    if let Value::Object(all) = &mut value {
-        all.remove("notes");
+    let hooks = &config.hooks;
+    let rules: Vec<&ProjectPath> = config.render.iter().map(|rule| &rule.file).collect();
+    let names: Vec<String> = config
+        .hostnames
+        .iter()
+        .map(|(service, all)| format!("{service}: {}", all.join(" ")))
+        .collect();
+    for (key, set) in [
+        ("env_files", joined(&config.env_files)),
+        ("profiles", joined(&config.profiles)),
+        ("hostnames", joined(&names)),
+        ("ingress_hostnames", joined(&config.ingress_hostnames)),
+        ("share", joined(&config.share)),
+        ("hooks.setup", joined(&hooks.setup)),
+        ("hooks.run", joined(&hooks.run)),
+        ("hooks.archive", joined(&hooks.archive)),
+        ("copy", joined(&config.copy)),
+        ("render", joined(&rules)),
+    ] {
+        let from = if set.is_some() { file } else { "default" };
+        table.row(vec![key.to_owned(), set.unwrap_or_else(|| "none".to_owned()), from.to_owned()]);
     }
-    prune(&mut value);
-    text + &toml::to_string_pretty(&value).unwrap_or_else(|_| value.to_string())
+    let notes: String = config.notes.iter().map(|note| format!("note: {note}\n")).collect();
+    table.render(style) + &notes
 }
 
-/// Takes out what is null or empty.
-fn prune(value: &mut Value) {
-    if let Value::Object(all) = value {
-        all.values_mut().for_each(prune);
-        all.retain(|_, value| match value {
-            Value::Null => false,
-            Value::Array(items) => !items.is_empty(),
-            Value::Object(all) => !all.is_empty(),
-            _ => true,
-        });
-    }
+/// A list as one cell; `None` where it is empty.
+fn joined<T: ToString>(all: &[T]) -> Option<String> {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 /// Writes a first configuration.
@@ -153,8 +184,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_set_is_not_shown() {
-        let config = ProjectConfig::from_dwell("project = \"shop\"\nshare = [\"db\"]").unwrap();
-        assert_eq!(shown(&config), "origin = \"dwell\"\nproject = \"shop\"\nshare = [\"db\"]\n");
+    fn every_setting_says_where_it_comes_from() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join(PROJECT_FILE), "project = \"shop\"\nshare = [\"db\"]")
+            .unwrap();
+        let config = project::config(root.path()).unwrap();
+        let text = shown(root.path(), &config, Style::PLAIN);
+        let rows: Vec<Vec<&str>> =
+            text.lines().map(|line| line.split_whitespace().collect()).collect();
+        for row in [
+            ["project", "shop", "dwell.toml"],
+            ["dns_suffix", "test", "default"],
+            ["share", "db", "dwell.toml"],
+            ["hooks.setup", "none", "default"],
+        ] {
+            assert!(rows.iter().any(|r| *r == row), "{row:?} in {text}");
+        }
     }
 }

@@ -47,6 +47,7 @@ fn input_output_and_exit_code_pass_through_one_connection() {
             put(stream, &Frame::Exit(42));
         }))
     });
+    std::fs::write(node.work().join("compose.yaml"), "").unwrap();
     let mut command = node.command("exec -e A=b -u root -w /srv a1 web cat -n --json");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -95,6 +96,7 @@ fn problems_and_lost_connections_have_their_codes() {
         })),
         _ => Reply::Talk(Box::new(|stream| send(stream, UPGRADED))),
     });
+    std::fs::write(node.work().join("compose.yaml"), "").unwrap();
     let ran = node.run("exec a1 web ls");
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("does not run"), "{ran:?}");

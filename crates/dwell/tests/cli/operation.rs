@@ -173,8 +173,10 @@ fn a_time_limit_cancels_and_ends_with_124() {
 fn destroy_names_what_is_lost_and_asks() {
     let gone = Arc::new(AtomicUsize::new(0));
     let count = gone.clone();
-    let node = Node::new(move |request| match request.path.as_str() {
-        "/v1/environments" => Reply::ok(json!([environment("a1", "shop", "/src/shop".as_ref())])),
+    let node = Node::absent();
+    let work = node.work();
+    node.listen(move |request| match request.path.as_str() {
+        "/v1/environments" => Reply::ok(json!([environment("a1", "shop", &work)])),
         "/v1/environments/aaaaaaaaaa/losses" => Reply::ok(json!({
             "uncommitted": ["a.rs"], "unmerged_commits": 2, "sessions": [], "volumes": ["data"]
         })),
