@@ -10,6 +10,13 @@ pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
+/// Whether standard input is `/dev/null`, which a command gets anyway where nothing is attached.
+pub(crate) fn has_no_input() -> bool {
+    let null = rustix::fs::stat("/dev/null").map(|null| null.st_rdev);
+    let stdin = rustix::fs::fstat(rustix::stdio::stdin()).map(|stdin| stdin.st_rdev);
+    matches!((stdin, null), (Ok(stdin), Ok(null)) if stdin == null && null != 0)
+}
+
 /// Columns and rows of the terminal; `None` without one.
 pub(crate) fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(rustix::stdio::stdout())

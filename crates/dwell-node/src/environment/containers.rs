@@ -50,8 +50,7 @@ pub(crate) async fn remove_containers(
 
 type Removals<'a> = FuturesUnordered<BoxFuture<'a, Result<(), EngineError>>>;
 
-/// Stops group after group. What has stopped is removed while the next group stops; gives the
-/// removals that are left.
+/// Stops group after group; what has stopped is removed at once. Gives the removals that are left.
 async fn stop_in_order<'a>(
     node: &'a Node,
     groups: Vec<Vec<&'a Container>>,
@@ -59,16 +58,21 @@ async fn stop_in_order<'a>(
 ) -> Result<Removals<'a>, EngineError> {
     let mut removals: Removals<'a> = FuturesUnordered::new();
     for group in groups {
-        let stops = group.iter().filter(|c| manner == Manner::Gracefully && c.runs());
-        let mut stops = std::pin::pin!(join_all(stops.map(|c| node.engine.stop(&c.id))));
-        let stopped = loop {
-            tokio::select! {
-                stopped = &mut stops => break stopped,
-                Some(removed) = removals.next(), if !removals.is_empty() => removed?,
+        let stop = async |container: &'a Container| {
+            if manner == Manner::Gracefully && container.runs() {
+                node.engine.stop(&container.id).await?;
             }
+            Ok::<_, EngineError>(container)
         };
-        stopped.into_iter().collect::<Result<(), EngineError>>()?;
-        removals.extend(group.into_iter().map(|c| node.engine.remove(&c.id).boxed()));
+        let mut stops: FuturesUnordered<_> = group.into_iter().map(stop).collect();
+        while !stops.is_empty() {
+            tokio::select! {
+                Some(stopped) = stops.next() => {
+                    removals.push(node.engine.remove(&stopped?.id).boxed());
+                }
+                Some(removed) = removals.next() => removed?,
+            }
+        }
     }
     Ok(removals)
 }

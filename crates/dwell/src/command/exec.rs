@@ -80,7 +80,7 @@ fn body(it: Exec) -> Result<Body, Problem> {
         index: it.index,
         command,
         tty,
-        stdin: it.interactive,
+        stdin: it.interactive && !terminal::has_no_input(),
         size: if tty { terminal::size() } else { None },
         variables: given_variables(it.env),
         user: it.user,
