@@ -37,7 +37,12 @@ pub(crate) async fn resolve(
             if named_fully || is_around(&found, &here) {
                 return Ok(found);
             }
-            Ok(of_this_project(found, in_project(client, &here).await?)?)
+            let near = near(client, &here).await?;
+            if near.iter().any(|environment| environment.project == found.project) {
+                return Ok(found);
+            }
+            let in_project = project::around(&here).is_some() || !near.is_empty();
+            Ok(of_this_project(found, in_project)?)
         }
         None => implied(client, project, &here).await,
     }
@@ -93,8 +98,13 @@ pub(crate) async fn in_project(client: &mut Client, here: &Path) -> Result<bool,
     if project::around(here).is_some() {
         return Ok(true);
     }
+    Ok(!near(client, here).await?.is_empty())
+}
+
+/// The environments whose source or tree a directory is in.
+async fn near(client: &mut Client, here: &Path) -> Result<Vec<Environment>, Failure> {
     let query = ListEnvironments { project: None, name: None, path: Some(here.to_owned()) };
-    Ok(!list(client, &query).await?.is_empty())
+    list(client, &query).await
 }
 
 /// Inside one project, the name of another's environment does not mean that one; outside of

@@ -292,7 +292,9 @@ pub(crate) async fn end_idle(node: &Node) -> Result<Option<u64>, Problem> {
         let labelled = format!("{}={}", label::SHARED, record.id);
         let found = node.engine.containers(&labelled).await.or_problem()?;
         let subnets = node.store.subnets_of(record.id.as_str()).await.or_problem()?;
-        if found.is_empty() && subnets.is_empty() {
+        // A start that was cut off may leave a network that nobody asked for any more.
+        let networks = node.engine.networks(Some(&labelled)).await.or_problem()?;
+        if found.is_empty() && subnets.is_empty() && networks.is_empty() {
             continue;
         }
         let left = since + grace * 1_000_000 - node.now();
