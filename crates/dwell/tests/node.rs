@@ -115,7 +115,8 @@ fn an_idempotency_key_makes_one_operation_of_two_calls() {
 fn configuration_is_shown_made_and_described() {
     let home = home();
     let lab = home.project("lab").compose(IDLE);
-    assert!(home.dwell_in(&lab, ["config"]).ok().contains("origin"));
+    let shown = home.dwell_in(&lab, ["config"]);
+    assert!(shown.ok().contains("SETTING") && shown.stdout.contains("lab"), "{shown:?}");
     let schema = home.dwell_in(&lab, ["config", "--schema"]).json();
     assert!(schema["properties"]["hooks"].is_object(), "{schema}");
     home.dwell_in(&lab, ["config", "init"]).ok();

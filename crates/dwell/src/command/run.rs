@@ -21,6 +21,9 @@ use crate::arguments::session::Run;
 use crate::failure::{Ended, Failure, usage};
 use crate::{target, terminal};
 
+/// The pause after a connection that nobody answered.
+const ENDING: std::time::Duration = std::time::Duration::from_millis(200);
+
 /// Variables of the invoking shell that say nothing about a command that runs elsewhere.
 const NOT_PASSED: &[&str] = &["OLDPWD", "PWD", "SHLVL", "TMUX", "TMUX_PANE", "_"];
 
@@ -217,7 +220,15 @@ async fn stream(session: &Session, context: &Context) -> Ended {
             Err(error) => return Err(error.into()),
         };
         let mut client = context.connect().await?;
-        let now: Session = client.get(&place(endpoint::SESSION, session)).await?;
+        let now: Session = match client.get(&place(endpoint::SESSION, session)).await {
+            // A daemon that is ending may still take a connection and not answer it.
+            Err(ClientError::Connection(_)) if left > 0 => {
+                left -= 1;
+                tokio::time::sleep(ENDING).await;
+                continue;
+            }
+            answer => answer?,
+        };
         // What was written after the connection broke is still to be had, also when all is over.
         if let Some(code) = ended(&now).filter(|_| !broke) {
             return Ok(code);
