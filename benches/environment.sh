@@ -29,6 +29,7 @@ finish() {
     "$DWELL" destroy --all --force >/dev/null 2>&1 || true
     if [ -f "$work/peer.json" ]; then docker compose -f "$work/peer.json" down -v -t 0 >/dev/null 2>&1 || true; fi
     "$DWELL" node stop >/dev/null 2>&1 || true
+    tmux -S "$DWELL_HOME/run/tmux.sock" kill-server 2>/dev/null || true
     rm -rf "$work"
 }
 trap finish EXIT
