@@ -5,9 +5,13 @@ use std::path::PathBuf;
 
 pub use dwell_core::environment::Desired;
 pub use dwell_core::tree::TreeKind;
-use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName};
+use dwell_core::{
+    EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, ServiceName,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use crate::remote::Delivery;
 
 /// What an environment was seen to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,6 +56,8 @@ pub enum ServiceRole {
     Isolated,
     /// A relay to the project's shared instance.
     Shared,
+    /// A relay to the service on another node.
+    Remote,
 }
 
 /// One service as it was observed.
@@ -80,6 +86,10 @@ pub struct Service {
     pub url: Option<String>,
     /// Whether the environment's own name leads here.
     pub ingress: bool,
+    /// The node it runs on, where that is not the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
 }
 
 /// One environment as it was observed.
@@ -129,6 +139,14 @@ pub struct Environment {
     pub sessions: u32,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
+    /// Its home: the node whose daemon owns it, where that is not the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
+    /// When it was last seen, in microseconds since the Unix epoch, where its home cannot be
+    /// reached now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<i64>,
     /// What is shared with others or was changed in a way worth knowing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -201,6 +219,45 @@ pub struct CreateEnvironment {
     /// The caller's environment, for the setup hook. Kept in memory and never stored or logged.
     #[serde(default)]
     pub variables: Variables,
+    /// Where its services and its agent run.
+    #[serde(default)]
+    pub wishes: Wishes,
+    /// How it comes here from another node, which has resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+}
+
+/// Where services are to run, as the user said it; what is said nothing of follows labels,
+/// configuration and what was said before.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Wishes {
+    /// The node for everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub remote: Option<NodeName>,
+    /// Services for the node that `remote_host` or `remote` names.
+    #[schema(value_type = Vec<String>)]
+    pub remote_services: Vec<ServiceName>,
+    /// The node for `remote_services`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub remote_host: Option<NodeName>,
+    /// Services for this node.
+    #[schema(value_type = Vec<String>)]
+    pub local_services: Vec<ServiceName>,
+    /// Services and their nodes.
+    #[schema(value_type = Vec<Vec<String>>)]
+    pub place: Vec<(ServiceName, NodeName)>,
+    /// Services of this node that those on others may call.
+    #[schema(value_type = Vec<String>)]
+    pub reverse: Vec<ServiceName>,
+    /// Keeps the tree and the agent here although all services run elsewhere.
+    pub agent_local: bool,
+    /// Refuses a node that has not enough left, instead of a warning.
+    pub strict: bool,
+    /// Takes this side where it and the other node changed the same.
+    pub force: bool,
 }
 
 /// Brings an environment up.
@@ -230,6 +287,12 @@ pub struct Up {
     /// for the operation and never stored or logged.
     #[serde(default)]
     pub variables: Variables,
+    /// Where its services and its agent run.
+    #[serde(default)]
+    pub wishes: Wishes,
+    /// How it comes here from another node, which has resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
 }
 
 /// Destroys an environment.

@@ -1,8 +1,10 @@
 //! The node API: the router, how operations are answered, how problems become answers. Every
 //! route is documented where it is handled; the OpenAPI document comes from there.
 
+mod elsewhere;
 mod environment;
 mod node;
+mod remote;
 mod session;
 mod work;
 
@@ -105,6 +107,21 @@ fn key(headers: &HeaderMap) -> Result<String, Refusal> {
         Some(key) if (1..=128).contains(&key.len()) => Ok(key.to_owned()),
         _ => Err(usage(format!("the header `{IDEMPOTENCY_KEY}` is missing or too long"))),
     }
+}
+
+/// The upgrade that a request asks for, and its body.
+pub(crate) async fn upgrade_of<T: DeserializeOwned>(
+    mut request: Request,
+) -> Result<(hyper::upgrade::OnUpgrade, T), Refusal> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let Json(body) = Json::from_request(request, &()).await?;
+    Ok((upgrade, body))
+}
+
+/// The answer that turns the connection into a stream of another protocol.
+pub(crate) fn switching(protocol: &'static str) -> Response {
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, protocol)];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// A stream of JSON lines.

@@ -7,7 +7,7 @@ use dwell_core::published::{Place, published};
 use dwell_net::names::Name;
 
 use crate::node::Node;
-use crate::world;
+use crate::{remote, world};
 
 /// The names of one environment as they follow from its containers.
 fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Vec<Name> {
@@ -42,13 +42,14 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
                 full,
                 owner_label: label.clone(),
                 addresses: own.addresses,
+                unreachable: None,
             }
         })
         .collect()
 }
 
 /// `web.a1.test` is `web.a1.shop.test` in full.
-fn full_name(short: &str, environment: &Environment) -> Option<String> {
+pub(crate) fn full_name(short: &str, environment: &Environment) -> Option<String> {
     let stem = short.strip_suffix(&format!(".{}", environment.suffix))?;
     Some(format!("{stem}.{}.{}", environment.project, environment.suffix))
 }
@@ -89,7 +90,7 @@ pub(crate) async fn publish_all(node: &Node) {
             (environment.id.to_string(), names(node, environment, &own))
         })
         .collect();
-    if let Err(error) = node.names.replace_all(all) {
+    if let Err(error) = node.names.replace_all(all, remote::owns) {
         tracing::warn!(%error, "a name was not published");
     }
 }

@@ -70,6 +70,9 @@ pub(crate) struct Relay {
     /// Only tells whether HOST:PORT answers.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) probe: Option<String>,
+    /// Waits until the job behind a socket of the daemon is done.
+    #[arg(long, value_name = "unix:/PATH")]
+    pub(crate) until: Option<String>,
     /// Stands in for a job that is done.
     #[arg(long)]
     pub(crate) completed: bool,

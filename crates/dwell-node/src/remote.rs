@@ -1,0 +1,380 @@
+//! Other nodes: the links to those that the user registered, what is dialled over them and by
+//! them, what they show, and the names of what runs there.
+
+mod answer;
+mod bridge;
+mod connect;
+mod mirror;
+mod publish;
+mod register;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use dwell_api::environment::Environment;
+use dwell_api::remote::{Hello, LinkState, READY, RemoteNode, Seen, Target};
+use dwell_api::session::Session;
+use dwell_api::{Client, ClientError, Code, Problem, endpoint};
+use dwell_core::remote::Remote;
+use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName};
+use dwell_net::carrier::{Carrier, State};
+use dwell_net::forward::{Dial, Forwards};
+use dwell_net::mux::{Mux, Stream};
+use futures_util::future::{BoxFuture, join_all};
+use tokio::io::AsyncReadExt;
+
+use crate::node::Node;
+
+pub(crate) use bridge::listen;
+pub(crate) use register::{add, open, remove};
+
+use mirror::Mirror;
+
+/// How long a listing waits for a node.
+const LIST_LIMIT: Duration = Duration::from_secs(2);
+/// How long the other end of a dialled stream may take to say that it is there.
+const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Whether names in the table are of what runs on another node.
+pub(crate) fn owns(owner: &str) -> bool {
+    owner.starts_with("remote:")
+}
+
+/// The owner of an environment's names, in the table.
+fn owner(environment: &EnvironmentId) -> String {
+    format!("remote:{environment}")
+}
+
+/// A registered node.
+pub(crate) struct Peer {
+    pub(crate) remote: Remote,
+    carrier: Carrier,
+    mirror: Mirror,
+    /// The owners of names that were published for it.
+    published: Mutex<HashSet<String>>,
+    /// What people should know about its names and addresses.
+    notes: Mutex<Vec<String>>,
+    tasks: Mutex<Vec<tokio::task::AbortHandle>>,
+}
+
+impl Peer {
+    /// Why it cannot be reached; `None` while it can.
+    pub(crate) fn down(&self) -> Option<String> {
+        match self.carrier.state() {
+            State::Up(_) => None,
+            State::Connecting => Some("the link is being made".to_owned()),
+            State::Down(down) => Some(down.why),
+        }
+    }
+
+    fn published(&self) -> HashSet<String> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_published(&self, owners: HashSet<String>) {
+        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = owners;
+    }
+
+    /// Ends what is done for it; its link ends with the last that holds it.
+    fn end(&self) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.drain(..).for_each(|task| task.abort());
+    }
+
+    async fn dial(&self, head: Bytes) -> Result<Stream, Problem> {
+        let name = &self.remote.name;
+        let unreachable = |why: String| {
+            Problem::new(Code::NodeUnreachable, format!("node `{name}` cannot be reached: {why}"))
+                .hint(format!("`dwell remote ping {name}` tries it now"))
+        };
+        let mut stream =
+            self.carrier.dial(head).await.map_err(|error| unreachable(error.to_string()))?;
+        match tokio::time::timeout(ACCEPT_LIMIT, stream.accepted()).await {
+            Ok(Ok(())) => Ok(stream),
+            Ok(Err(refusal)) => match serde_json::from_slice::<Problem>(refusal.reason()) {
+                Ok(problem) => Err(problem),
+                Err(_) => Err(unreachable(refusal.to_string())),
+            },
+            Err(_) => Err(unreachable("it did not answer in time".to_owned())),
+        }
+    }
+}
+
+/// Dials a registered node for as long as it is registered.
+struct Dialer(Weak<Peer>);
+
+impl Dial for Dialer {
+    fn dial(&self, head: Bytes) -> BoxFuture<'static, io::Result<Stream>> {
+        let peer = self.0.upgrade();
+        Box::pin(async move {
+            let peer = peer.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+            peer.dial(head).await.map_err(io::Error::other)
+        })
+    }
+}
+
+/// All that this node has to do with others.
+#[derive(Default)]
+pub(crate) struct Remotes {
+    peers: RwLock<BTreeMap<NodeName, Arc<Peer>>>,
+    /// The links that other nodes made to this one, the newest of each.
+    inbound: Mutex<HashMap<NodeId, Mux>>,
+    pub(crate) forwards: Forwards,
+}
+
+impl Remotes {
+    fn all(&self) -> Vec<Arc<Peer>> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Whether no node is registered.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The names of all registered nodes.
+    pub(crate) fn names(&self) -> Vec<NodeName> {
+        self.all().iter().map(|peer| peer.remote.name.clone()).collect()
+    }
+
+    /// The nodes whose link is up.
+    pub(crate) fn reachable(&self) -> Vec<NodeName> {
+        let up = self.all().into_iter().filter(|peer| peer.down().is_none());
+        up.map(|peer| peer.remote.name.clone()).collect()
+    }
+
+    /// A registered node.
+    pub(crate) fn peer(&self, name: &NodeName) -> Result<Arc<Peer>, Problem> {
+        let peers = self.peers.read().unwrap_or_else(PoisonError::into_inner);
+        peers.get(name).cloned().ok_or_else(|| {
+            Problem::new(Code::NotFound, format!("no node `{name}` is registered"))
+                .hint("`dwell remote ls` lists them; `dwell remote add` registers one")
+                .details(peers.keys().map(ToString::to_string))
+        })
+    }
+
+    /// A byte stream to something on a node.
+    pub(crate) async fn dial(&self, name: &NodeName, target: &Target) -> Result<Stream, Problem> {
+        self.peer(name)?.dial(publish::head(target)).await
+    }
+
+    /// A byte stream to something on the node that made a link to this one.
+    pub(crate) async fn dial_back(&self, id: &NodeId, target: &Target) -> Result<Stream, Problem> {
+        let gone = |why: String| {
+            Problem::new(Code::NodeUnreachable, format!("the environment's home is away: {why}"))
+        };
+        let mux = {
+            let inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+            inbound.get(id).cloned()
+        };
+        let mux = mux.ok_or_else(|| gone("it has no link here".to_owned()))?;
+        let mut stream = mux.open(publish::head(target)).map_err(|e| gone(e.to_string()))?;
+        match tokio::time::timeout(ACCEPT_LIMIT, stream.accepted()).await {
+            Ok(Ok(())) => Ok(stream),
+            Ok(Err(refusal)) => Err(gone(refusal.to_string())),
+            Err(_) => Err(gone("it did not answer in time".to_owned())),
+        }
+    }
+
+    /// Whether a service on a node is ready.
+    pub(crate) async fn is_ready(&self, name: &NodeName, target: &Target) -> bool {
+        let asked = async {
+            let mut said = Vec::new();
+            let stream = self.dial(name, target).await.ok()?;
+            stream.take(64).read_to_end(&mut said).await.ok()?;
+            Some(said == READY)
+        };
+        tokio::time::timeout(ACCEPT_LIMIT, asked).await.ok().flatten().unwrap_or(false)
+    }
+
+    /// A client of a node's API.
+    pub(crate) async fn client(&self, name: &NodeName) -> Result<Client, Problem> {
+        let stream = self.dial(name, &Target::Api).await?;
+        Client::connect(stream).await.map_err(ClientError::into_problem)
+    }
+
+    /// The environment of another node that a name or identity means, where it is the only one.
+    pub(crate) fn find(
+        &self,
+        name: &str,
+        project: Option<&ProjectName>,
+    ) -> Option<(NodeName, EnvironmentId)> {
+        let mut found = Vec::new();
+        for peer in self.all() {
+            for seen in peer.mirror.last().into_iter().flat_map(|last| last.seen.environments) {
+                let environment = &seen.environment;
+                if environment.id.as_str() == name {
+                    return Some((peer.remote.name.clone(), environment.id.clone()));
+                }
+                let (of, word) = match name.split_once('/') {
+                    Some((of, word)) => (Some(of), word),
+                    None => (project.map(ProjectName::as_str), name),
+                };
+                let fits = environment.name.as_str() == word
+                    && of.is_none_or(|of| environment.project.as_str() == of)
+                    && seen.origin.as_ref().is_none_or(|origin| origin.part_of.is_none());
+                if fits {
+                    found.push((peer.remote.name.clone(), environment.id.clone()));
+                }
+            }
+        }
+        if found.len() == 1 { found.pop() } else { None }
+    }
+
+    /// An environment of a node as it was seen last.
+    pub(crate) fn shown(
+        &self,
+        name: &NodeName,
+        id: &EnvironmentId,
+        own: &NodeId,
+    ) -> Option<Environment> {
+        let peer = self.peer(name).ok()?;
+        let last = peer.mirror.last()?;
+        let unreachable = Some(last.at);
+        let seen = last.seen.environments.into_iter().find(|seen| seen.environment.id == *id)?;
+        Some(mirror::shown(seen, name, own, unreachable))
+    }
+
+    /// An environment that a node just showed.
+    pub(crate) fn shown_now(
+        &self,
+        name: &NodeName,
+        own: &NodeId,
+        environment: Environment,
+    ) -> Environment {
+        let peer = self.peer(name).ok();
+        let seen = peer.and_then(|peer| peer.mirror.environment(&environment.id));
+        let origin = seen.and_then(|seen| seen.origin);
+        let seen =
+            dwell_api::remote::SeenEnvironment { environment, names: Vec::new(), origin };
+        mirror::shown(seen, name, own, None)
+    }
+
+    /// Everything on other nodes: as they show it now, or as they showed it last where they do
+    /// not answer within two seconds. Parts of this node's environments are left out.
+    pub(crate) async fn list(&self, own: &NodeId) -> (Vec<Environment>, Vec<Session>) {
+        let all = self.all();
+        let answers = all.iter().map(|peer| async move {
+            let fresh = tokio::time::timeout(LIST_LIMIT, self.look(&peer.remote.name)).await;
+            (peer, fresh.is_ok_and(|looked| looked.is_ok()))
+        });
+        let (mut environments, mut sessions) = (Vec::new(), Vec::new());
+        for (peer, fresh) in join_all(answers).await {
+            let Some(last) = peer.mirror.last() else { continue };
+            let name = &peer.remote.name;
+            let unreachable = (!fresh).then_some(last.at);
+            for seen in last.seen.environments {
+                let of_ours = |origin: &dwell_core::environment::Origin| {
+                    origin.node == *own && origin.part_of.is_some()
+                };
+                if !seen.origin.as_ref().is_some_and(of_ours) {
+                    environments.push(mirror::shown(seen, name, own, unreachable));
+                }
+            }
+            let shown = last.seen.sessions.into_iter();
+            sessions.extend(shown.map(|session| mirror::shown_session(session, name)));
+        }
+        (environments, sessions)
+    }
+
+    /// Looks at a node now and remembers what it shows.
+    async fn look(&self, name: &NodeName) -> Result<(), Problem> {
+        let peer = self.peer(name)?;
+        if peer.down().is_some() {
+            return Err(Problem::new(Code::NodeUnreachable, "its link is down"));
+        }
+        let mut client = self.client(name).await?;
+        let mut lines = client.lines(endpoint::WATCH).await.map_err(ClientError::into_problem)?;
+        match lines.next::<Seen>().await.map_err(ClientError::into_problem)? {
+            Some(seen) => peer.mirror.put(seen, crate::node::now()),
+            None => return Err(Problem::new(Code::NodeUnreachable, "it showed nothing")),
+        }
+        Ok(())
+    }
+
+    /// A node as it is shown to people.
+    pub(crate) fn show(&self, peer: &Peer) -> RemoteNode {
+        let last = peer.mirror.last();
+        let (link, hello) = link(peer);
+        RemoteNode {
+            remote: peer.remote.clone(),
+            link,
+            hello,
+            environments: last.as_ref().map_or(0, |last| {
+                u32::try_from(last.seen.environments.len()).unwrap_or(u32::MAX)
+            }),
+            seen: last.map(|last| last.at),
+            notes: peer.notes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    /// All nodes as they are shown to people.
+    pub(crate) fn show_all(&self) -> Vec<RemoteNode> {
+        self.all().iter().map(|peer| self.show(peer)).collect()
+    }
+
+    /// Remembers a link that another node made to this one, until it ends.
+    fn linked(&self, id: &NodeId, mux: &Mux) {
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        inbound.insert(id.clone(), mux.clone());
+    }
+}
+
+fn link(peer: &Peer) -> (LinkState, Option<Hello>) {
+    match peer.carrier.state() {
+        State::Connecting => (LinkState::Connecting, None),
+        State::Up(up) => {
+            let hello = serde_json::from_slice(&up.hello).ok();
+            let link = LinkState::Up {
+                via: up.via.to_owned(),
+                since: up.since,
+                latency: u64::try_from(up.latency.as_micros()).unwrap_or(u64::MAX),
+            };
+            (link, hello)
+        }
+        State::Down(down) => (LinkState::Down { why: down.why, fix: down.fix }, None),
+    }
+}
+
+/// Follows what a node shows while its link is up, and publishes it; when the link goes down,
+/// publishes that.
+async fn follow(node: Arc<Node>, peer: Arc<Peer>) {
+    let mut state = peer.carrier.watch();
+    loop {
+        state.mark_unchanged();
+        if peer.down().is_some() {
+            republish(&node, &peer).await;
+            if state.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        if let Err(problem) = watch(&node, &peer).await {
+            tracing::debug!(%problem, node = %peer.remote.name, "it is not followed");
+        }
+        // Between a link that broke and the word of it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn watch(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<(), Problem> {
+    let mut client = node.remotes.client(&peer.remote.name).await?;
+    let mut lines = client.lines(endpoint::WATCH).await.map_err(ClientError::into_problem)?;
+    node.reconcile.notify_one();
+    while let Some(seen) = lines.next::<Seen>().await.map_err(ClientError::into_problem)? {
+        peer.mirror.put(seen, node.now());
+        republish(node, peer).await;
+    }
+    Ok(())
+}
+
+async fn republish(node: &Arc<Node>, peer: &Arc<Peer>) {
+    let notes = match publish::publish(node, peer).await {
+        Ok(notes) => notes,
+        Err(problem) => vec![problem.message],
+    };
+    *peer.notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
+}
