@@ -10,6 +10,7 @@ pub mod id;
 pub mod name;
 pub mod observed;
 pub mod operation;
+pub mod placement;
 pub mod published;
 pub mod remote;
 pub mod resolver;
