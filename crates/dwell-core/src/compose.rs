@@ -7,6 +7,7 @@
 //! (secrets and configs from the environment) need the project's own directory, so `up` is to be
 //! run with `--project-directory` set to it.
 
+mod bond;
 mod error;
 mod hostname;
 mod image;
@@ -28,13 +29,14 @@ use std::path::Path;
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value, json};
 
+pub use bond::{Bond, bonds};
 pub use error::IsolationError;
 pub use hostname::{Hostname, HostnameError};
 pub use inputs::{Inputs, inputs, variables};
 pub use networks::{NetworkNeed, needs};
 pub use note::{Note, NoteKind};
 pub use port::{Port, Protocol};
-pub use relay::RelaySpec;
+pub use relay::{Mount, RelaySpec};
 pub use scope::{Role, project_name, shared_project_name};
 pub use service::{Condition, Dependency, Service, levels};
 pub use shared::{SHARED_NEED, SharedDefinition, Sharing, shared_definition};

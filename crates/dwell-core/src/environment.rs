@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::placement::Choices;
 use crate::tree::Tree;
 use crate::{
     EnvironmentId, EnvironmentName, Generation, NodeId, NodeName, ProjectName, ServiceName, Suffix,
@@ -41,6 +42,8 @@ pub struct Options {
     pub isolate: Vec<ServiceName>,
     /// Further copy patterns given at creation.
     pub copy: Vec<String>,
+    /// Where services were asked to run by flag.
+    pub placement: Choices,
 }
 
 /// Where an environment came from that another node sent here.

@@ -35,6 +35,8 @@ fn relay() -> RelaySpec {
         healthcheck: Some(vec!["relay".to_owned(), "probe".to_owned()]),
         completes: false,
         networks: vec!["dwell-shared-x-default".to_owned()],
+        mounts: Vec::new(),
+        user: None,
     }
 }
 
