@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use dwell_core::environment::Desired;
+pub use dwell_core::placement::{AgentPlace, Assignment, Flags};
 pub use dwell_core::tree::TreeKind;
 use dwell_core::{
     EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, ServiceName,
@@ -219,45 +220,19 @@ pub struct CreateEnvironment {
     /// The caller's environment, for the setup hook. Kept in memory and never stored or logged.
     #[serde(default)]
     pub variables: Variables,
-    /// Where its services and its agent run.
+    /// Where its services and its agent are to run; what is said nothing of follows labels,
+    /// configuration and what was said before.
     #[serde(default)]
-    pub wishes: Wishes,
+    pub placement: Flags,
+    /// Refuses a node that has not enough left, instead of a warning.
+    #[serde(default)]
+    pub strict: bool,
+    /// Takes this side where it and the other node changed the same.
+    #[serde(default)]
+    pub force: bool,
     /// How it comes here from another node, which has resolved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,
-}
-
-/// Where services are to run, as the user said it; what is said nothing of follows labels,
-/// configuration and what was said before.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(default)]
-pub struct Wishes {
-    /// The node for everything.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub remote: Option<NodeName>,
-    /// Services for the node that `remote_host` or `remote` names.
-    #[schema(value_type = Vec<String>)]
-    pub remote_services: Vec<ServiceName>,
-    /// The node for `remote_services`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub remote_host: Option<NodeName>,
-    /// Services for this node.
-    #[schema(value_type = Vec<String>)]
-    pub local_services: Vec<ServiceName>,
-    /// Services and their nodes.
-    #[schema(value_type = Vec<Vec<String>>)]
-    pub place: Vec<(ServiceName, NodeName)>,
-    /// Services of this node that those on others may call.
-    #[schema(value_type = Vec<String>)]
-    pub reverse: Vec<ServiceName>,
-    /// Keeps the tree and the agent here although all services run elsewhere.
-    pub agent_local: bool,
-    /// Refuses a node that has not enough left, instead of a warning.
-    pub strict: bool,
-    /// Takes this side where it and the other node changed the same.
-    pub force: bool,
 }
 
 /// Brings an environment up.
@@ -287,9 +262,16 @@ pub struct Up {
     /// for the operation and never stored or logged.
     #[serde(default)]
     pub variables: Variables,
-    /// Where its services and its agent run.
+    /// Where its services and its agent are to run; what is said nothing of follows labels,
+    /// configuration and what was said before.
     #[serde(default)]
-    pub wishes: Wishes,
+    pub placement: Flags,
+    /// Refuses a node that has not enough left, instead of a warning.
+    #[serde(default)]
+    pub strict: bool,
+    /// Takes this side where it and the other node changed the same.
+    #[serde(default)]
+    pub force: bool,
     /// How it comes here from another node, which has resolved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery: Option<Delivery>,

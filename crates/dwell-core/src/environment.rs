@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::placement::Choices;
+use crate::placement::{Choices, Placement};
 use crate::tree::Tree;
 use crate::{
     EnvironmentId, EnvironmentName, Generation, NodeId, NodeName, ProjectName, ServiceName, Suffix,
@@ -89,6 +89,9 @@ pub struct Environment {
     /// Where it was sent from; `None` for one that was made here.
     #[serde(default)]
     pub origin: Option<Origin>,
+    /// The node of every service, as last decided here; `None` while all run here.
+    #[serde(default)]
+    pub placement: Option<Placement>,
     /// The parts of it that run on other nodes.
     #[serde(default)]
     pub parts: BTreeMap<NodeName, EnvironmentId>,
@@ -103,6 +106,12 @@ impl Environment {
     /// The compose project's directory.
     pub fn directory(&self) -> &Path {
         self.tree.as_ref().map_or(&self.root, |tree| &tree.project_dir)
+    }
+
+    /// The other node that a service runs on; `None` where it runs here.
+    pub fn elsewhere(&self, service: &ServiceName) -> Option<&NodeName> {
+        let node = self.placement.as_ref()?.node_of(service)?;
+        if node.is_local() { None } else { Some(node) }
     }
 
     /// Whether it is the part of another node's environment that runs here.

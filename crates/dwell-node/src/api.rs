@@ -25,9 +25,9 @@ use dwell_core::OperationId;
 use futures_util::stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixListener;
 use utoipa::OpenApi;
 
+use crate::doors::Doors;
 use crate::node::{Node, random};
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -217,9 +217,19 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SESSION_KILL, post(session::kill))
         .route(endpoint::TRANSCRIPT, get(session::transcript))
         .route(endpoint::SEND, post(session::send))
+        .route(endpoint::REMOTES, get(remote::list).post(remote::add))
+        .route(endpoint::REMOTE, get(remote::one))
+        .route(endpoint::REMOTE_REMOVE, post(remote::remove))
+        .route(endpoint::REMOTE_PING, post(remote::ping))
+        .route(endpoint::REMOTE_MACHINE, get(remote::machine_of))
+        .route(endpoint::DIAL, post(remote::dial))
+        .route(endpoint::MACHINE, get(remote::machine))
+        .route(endpoint::WATCH, get(remote::changes))
+        .route(endpoint::COMMAND, post(remote::command))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
+        .layer(axum::middleware::from_fn_with_state(node.clone(), elsewhere::elsewhere))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .with_state(node)
 }
@@ -228,7 +238,7 @@ fn router(node: Arc<Node>) -> Router {
 /// settled at the next start.
 pub(crate) async fn serve(
     node: Arc<Node>,
-    socket: UnixListener,
+    doors: Doors,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Problem> {
     let (told, telling) = tokio::sync::watch::channel(false);
@@ -237,7 +247,7 @@ pub(crate) async fn serve(
         stop.await;
         told.send_replace(true);
     };
-    let serving = axum::serve(socket, router(node)).with_graceful_shutdown(graceful);
+    let serving = axum::serve(doors, router(node)).with_graceful_shutdown(graceful);
     let cut = async move {
         let _ = cut.wait_for(|stopping| *stopping).await;
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
@@ -286,6 +296,16 @@ pub(crate) async fn serve(
         session::kill,
         session::transcript,
         session::send,
+        remote::list,
+        remote::add,
+        remote::one,
+        remote::remove,
+        remote::ping,
+        remote::machine_of,
+        remote::dial,
+        remote::machine,
+        remote::changes,
+        remote::command,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

@@ -120,6 +120,7 @@ impl Node {
             attached,
             started: record.started,
             ended: exit.map(|exit| exit.ended),
+            node: None,
             attach: attach.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         }
     }

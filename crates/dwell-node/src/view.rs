@@ -46,6 +46,8 @@ pub(crate) fn environment(
         url,
         sessions,
         created: environment.created,
+        node: None,
+        seen: None,
         notes: notes.chain(model_notes).collect(),
     }
 }
@@ -147,6 +149,7 @@ fn services(
                 url: url(service, &names),
                 names,
                 ingress: service.ingress,
+                node: None,
             }
         })
         .collect()

@@ -13,6 +13,7 @@ use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::placement::Choices;
+use dwell_core::placement::Choices;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
 
 use super::stamp::DEFAULTS;
@@ -286,6 +287,7 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
             compose_variables: create.compose_variables.clone(),
             shared: Vec::new(),
             isolate: Vec::new(),
+            placement: Choices::default(),
             copy: create
                 .copy
                 .iter()
@@ -296,6 +298,9 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
         },
         created: node.now(),
         notes: Vec::new(),
+        origin: None,
+        placement: None,
+        parts: BTreeMap::new(),
     })
 }
 

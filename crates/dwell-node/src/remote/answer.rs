@@ -170,10 +170,11 @@ fn elsewhere(
     caller: &Caller,
     service: &ServiceName,
 ) -> Result<Option<Place>, Problem> {
-    let place = environment.options.place.get(service).filter(|node| !node.is_local());
+    let place = environment.elsewhere(service);
     if let Caller::Node(name) = caller {
         let of_caller = environment.parts.contains_key(name);
-        let given = place.is_some() || environment.options.reverse.contains(service);
+        let placement = environment.placement.as_ref();
+        let given = placement.is_some_and(|placement| placement.reaches(name, service));
         if !of_caller || !given {
             return Err(not_given(&format!("service `{service}`")));
         }
