@@ -3,6 +3,7 @@
 
 pub mod dns;
 pub mod doctor;
+pub mod mux;
 pub mod names;
 pub mod proxy;
 pub mod relay;
