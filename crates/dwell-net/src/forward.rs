@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -132,17 +131,10 @@ fn begin(forward: Forward) -> io::Result<tokio::task::AbortHandle> {
             let socket = std::net::TcpListener::bind(address)?;
             socket.set_nonblocking(true)?;
             let listener = TcpListener::from_std(socket)?;
-            tokio::spawn(async move {
-                let accept = async || Ok(listener.accept().await?.0);
-                serve(accept, nodelay, &head, &dialer).await;
-            })
+            tokio::spawn(serve(listener, head, dialer))
         }
         Listen::Unix(path) => {
-            let listener = bind_unix(&path)?;
-            tokio::spawn(async move {
-                let accept = async || Ok(listener.accept().await?.0);
-                serve(accept, |_| {}, &head, &dialer).await;
-            })
+            tokio::spawn(serve(bind_unix(&path)?, head, dialer))
         }
         Listen::Udp(address) => {
             let socket = std::net::UdpSocket::bind(address)?;
@@ -173,31 +165,46 @@ fn bind_unix(path: &std::path::Path) -> io::Result<UnixListener> {
     UnixListener::from_std(listener)
 }
 
-fn nodelay(stream: &TcpStream) {
-    // Without it small pieces are only later.
-    let _ = stream.set_nodelay(true);
+/// Something that connections come to.
+trait Accept: Send {
+    type Socket: mux::Socket + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Socket>> + Send;
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    mut accept: impl AsyncFnMut() -> io::Result<S>,
-    prepare: impl Fn(&S),
-    head: &Bytes,
-    dialer: &Arc<dyn Dial>,
-) {
+impl Accept for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        Ok(Self::accept(self).await?.0)
+    }
+}
+
+impl Accept for UnixListener {
+    type Socket = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        Ok(Self::accept(self).await?.0)
+    }
+}
+
+async fn serve<A: Accept>(listener: A, head: Bytes, dialer: Arc<dyn Dial>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = JoinSet::new();
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         while connections.try_join_next().is_some() {}
-        match accept().await {
+        match Accept::accept(&listener).await {
             Ok(stream) => {
-                prepare(&stream);
                 let dialling = dialer.dial(head.clone());
                 connections.spawn(async move {
                     // What goes wrong is for the client to see: its connection ends.
                     match dialling.await {
                         Ok(far) => drop(mux::pump(far, stream).await),
-                        Err(error) => tracing::debug!(%error, "a connection was not passed on"),
+                        Err(error) => {
+                            tracing::debug!(%error, "a connection was not passed on");
+                            mux::Socket::end_with_error(&stream);
+                        }
                     }
                     drop(place);
                 });
