@@ -7,6 +7,7 @@
 //! (secrets and configs from the environment) need the project's own directory, so `up` is to be
 //! run with `--project-directory` set to it.
 
+mod anchor;
 mod bond;
 mod error;
 mod hostname;
@@ -21,7 +22,9 @@ mod rewrite;
 mod scope;
 mod service;
 mod shared;
+mod specification;
 mod storage;
+mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -29,6 +32,7 @@ use std::path::Path;
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value, json};
 
+pub use anchor::{AnchorError, anchor, unanchor};
 pub use bond::{Bond, bonds};
 pub use error::IsolationError;
 pub use hostname::{Hostname, HostnameError};
@@ -40,6 +44,8 @@ pub use relay::{Mount, RelaySpec};
 pub use scope::{Role, project_name, shared_project_name};
 pub use service::{Condition, Dependency, Service, levels};
 pub use shared::{SHARED_NEED, SharedDefinition, Sharing, shared_definition};
+pub use specification::Specification;
+pub use travel::{Journey, Luggage, Obstacle, Reason, Travel, TravelError, Why, travel};
 
 use crate::id::{EnvironmentId, Generation, NodeId};
 use crate::name::{EnvironmentName, ProjectName, ServiceName, Suffix};

@@ -6,6 +6,7 @@ mod properties;
 mod relays;
 mod services;
 mod shared;
+mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
