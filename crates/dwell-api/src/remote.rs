@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use dwell_core::environment::Origin;
 use dwell_core::remote::Remote;
-use dwell_core::compose::Port;
-use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName, Suffix};
+use dwell_core::compose::{Port, Specification};
+use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -215,33 +215,6 @@ pub struct Sent {
     pub head: Option<String>,
     /// The commit whose tree is the work tree, uncommitted files included.
     pub snapshot: String,
-    /// The project's directory inside the repository.
-    #[serde(default)]
-    #[schema(value_type = String)]
-    pub prefix: PathBuf,
-}
-
-/// A project as it was resolved where its sources are: all that another node needs besides them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct Specification {
-    /// The canonical compose model. Paths inside the project begin with a placeholder for the
-    /// place where its tree is.
-    #[schema(value_type = Object)]
-    pub model: serde_json::Value,
-    /// The suffix of the environment's names.
-    #[schema(value_type = String)]
-    pub suffix: Suffix,
-    /// The configured ingress service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
-    pub ingress: Option<ServiceName>,
-    /// Custom names of the ingress service.
-    #[serde(default)]
-    pub hostnames: Vec<String>,
-    /// The services that run on other nodes and are stood in for, with their ports.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub elsewhere: BTreeMap<ServiceName, Elsewhere>,
 }
 
 /// A service that runs on another node, as far as its stand-in has to know it.
@@ -268,8 +241,13 @@ pub struct Delivery {
     /// Takes the sender's side where both changed the same.
     #[serde(default)]
     pub force: bool,
-    /// The resolved project.
+    /// The project as it was resolved there.
+    #[schema(value_type = Object)]
     pub specification: Specification,
+    /// The services that run on other nodes and are stood in for.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub elsewhere: BTreeMap<ServiceName, Elsewhere>,
     /// The environment there whose services these are a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

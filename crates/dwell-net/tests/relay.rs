@@ -144,7 +144,7 @@ fn forwards_are_read_from_text_and_written_again() {
     let forward: Forward = "tcp/5432=db:5433".parse().unwrap();
     assert_eq!(
         (forward.protocol, forward.listen.port(), forward.target.to_string()),
-        (Protocol::Tcp, 5432, 5433)
+        (Protocol::Tcp, 5432, "db:5433".to_owned())
     );
     for text in ["tcp/0.0.0.0:5432=db:5433", "udp/127.0.0.1:53=[fd00::1]:53", "tcp/[::]:80=web:80"]
     {

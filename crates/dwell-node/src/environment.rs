@@ -2,6 +2,7 @@
 
 mod containers;
 mod create;
+mod delivery;
 mod former;
 mod hook;
 mod remove;
@@ -22,10 +23,11 @@ use serde_json::Value;
 
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
+pub(crate) use delivery::delivered;
 pub(crate) use former::forget as forget_former;
-pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses};
+pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};
 pub(crate) use shared::{end_idle, start_again};
-pub(crate) use up::{COMPOSE_FILE, bring_back, stack};
+pub(crate) use up::{COMPOSE_FILE, bring_back, explain, stack};
 
 use crate::operation::Context;
 

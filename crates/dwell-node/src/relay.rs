@@ -112,7 +112,7 @@ pub(crate) fn spec(
         });
     }
     if service.ports.is_empty() {
-        return Err(no_ports(&service.name));
+        return Err(no_ports(&service.name, "be shared"));
     }
     let mut command = vec!["relay".to_owned()];
     let mut probe = None;
@@ -136,12 +136,11 @@ pub(crate) fn spec(
     })
 }
 
-fn no_ports(service: &ServiceName) -> Problem {
+/// The problem of a service that cannot be stood in for.
+pub(crate) fn no_ports(service: &ServiceName, what: &str) -> Problem {
     Problem::new(
         Code::InvalidCompose,
-        format!(
-            "service `{service}` cannot be shared: it says no ports that a relay could forward"
-        ),
+        format!("service `{service}` cannot {what}: it says no ports that a relay could forward"),
     )
     .hint("add `expose: [\"<port>\"]` to the service in the compose file")
 }

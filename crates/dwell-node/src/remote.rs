@@ -7,6 +7,9 @@ mod connect;
 mod mirror;
 mod publish;
 mod register;
+mod send;
+pub(crate) mod standin;
+mod whole;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -22,7 +25,7 @@ use dwell_core::remote::Remote;
 use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName};
 use dwell_net::carrier::{Carrier, State};
 use dwell_net::forward::{Dial, Forwards};
-use dwell_net::mux::{Mux, Stream};
+use dwell_net::mux::{Mux, Refusal, Stream};
 use futures_util::future::{BoxFuture, join_all};
 use tokio::io::AsyncReadExt;
 
@@ -90,16 +93,21 @@ impl Peer {
             Problem::new(Code::NodeUnreachable, format!("node `{name}` cannot be reached: {why}"))
                 .hint(format!("`dwell remote ping {name}` tries it now"))
         };
-        let mut stream =
+        let stream =
             self.carrier.dial(head).await.map_err(|error| unreachable(error.to_string()))?;
         match tokio::time::timeout(ACCEPT_LIMIT, stream.accepted()).await {
             Ok(Ok(())) => Ok(stream),
-            Ok(Err(refusal)) => match serde_json::from_slice::<Problem>(refusal.reason()) {
-                Ok(problem) => Err(problem),
-                Err(_) => Err(unreachable(refusal.to_string())),
-            },
+            Ok(Err(refusal)) => Err(refused(&refusal).unwrap_or_else(|| unreachable(refusal.to_string()))),
             Err(_) => Err(unreachable("it did not answer in time".to_owned())),
         }
+    }
+}
+
+/// The problem that the other side gave for its refusal.
+fn refused(refusal: &Refusal) -> Option<Problem> {
+    match refusal {
+        Refusal::Refused { reason } => serde_json::from_slice(reason).ok(),
+        _ => None,
     }
 }
 
@@ -162,7 +170,7 @@ impl Remotes {
     }
 
     /// A byte stream to something on the node that made a link to this one.
-    pub(crate) async fn dial_back(&self, id: &NodeId, target: &Target) -> Result<Stream, Problem> {
+    pub(crate) async fn dial_back(&self, id: &NodeId, head: Bytes) -> Result<Stream, Problem> {
         let gone = |why: String| {
             Problem::new(Code::NodeUnreachable, format!("the environment's home is away: {why}"))
         };
@@ -171,7 +179,7 @@ impl Remotes {
             inbound.get(id).cloned()
         };
         let mux = mux.ok_or_else(|| gone("it has no link here".to_owned()))?;
-        let mut stream = mux.open(publish::head(target)).map_err(|e| gone(e.to_string()))?;
+        let stream = mux.open(head).map_err(|e| gone(e.to_string()))?;
         match tokio::time::timeout(ACCEPT_LIMIT, stream.accepted()).await {
             Ok(Ok(())) => Ok(stream),
             Ok(Err(refusal)) => Err(gone(refusal.to_string())),

@@ -3,6 +3,7 @@
 pub(crate) mod environment;
 pub(crate) mod node;
 mod parse;
+pub(crate) mod placement;
 #[cfg(test)]
 mod reference;
 pub(crate) mod session;

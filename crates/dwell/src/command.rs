@@ -8,6 +8,7 @@ mod destroy;
 mod doctor;
 mod environment;
 mod exec;
+mod far;
 mod logs;
 mod node;
 mod operation;

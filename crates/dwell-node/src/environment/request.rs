@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up};
 use dwell_api::event::Outcome;
+use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem};
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
@@ -32,7 +33,12 @@ pub(crate) async fn begin_create(
     key: &str,
     create: CreateEnvironment,
 ) -> Result<(), Problem> {
-    let environment = planned(&node, &create).await?;
+    let mut create = create;
+    let delivery = create.delivery.take();
+    let environment = match &delivery {
+        Some(delivery) => super::delivery::planned(&node, &create, delivery)?,
+        None => planned(&node, &create).await?,
+    };
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = acquire(&lock, &operation, &environment).await;
     if let Some(there) = exists(&node, &environment).await? {
@@ -51,9 +57,12 @@ pub(crate) async fn begin_create(
         before: nothing_before(),
     };
     let id = request.environment.id.clone();
+    let is_delivered = delivery.is_some();
     let context = Context::new(node.clone(), operation, Kind::Create, request, variables.clone());
-    run(context, key).await?;
-    super::up::read_ahead(&node, &id, &variables).await;
+    run(context.delivered(delivery), key).await?;
+    if !is_delivered {
+        super::up::read_ahead(&node, &id, &variables).await;
+    }
     Ok(())
 }
 
@@ -68,13 +77,24 @@ pub(crate) async fn begin_up(
 ) -> Result<(), Problem> {
     let variables: BTreeMap<String, String> =
         std::mem::take(&mut up.variables).0.into_iter().collect();
-    let found = match &up.create {
-        Some(create) => meant(&node, name, project, create).await?,
-        None => Some(node.find(name, project).await?),
+    let delivery = up.delivery.take();
+    let found = match (&up.create, &delivery) {
+        (Some(create), Some(delivery)) => {
+            let project = &delivery.specification.project;
+            node.store.environment_named(project, &create.name).await.or_problem()?
+        }
+        (Some(create), None) => meant(&node, name, project, create).await?,
+        (None, _) => Some(node.find(name, project).await?),
     };
     let (environment, create) = match (found, up.create.take()) {
         (Some(environment), _) => (environment, None),
-        (None, Some(create)) => (planned(&node, &create).await?, Some(create)),
+        (None, Some(create)) => {
+            let planned = match &delivery {
+                Some(delivery) => super::delivery::planned(&node, &create, delivery)?,
+                None => planned(&node, &create).await?,
+            };
+            (planned, Some(create))
+        }
         (None, None) => {
             return Err(Problem::new(Code::NotFound, format!("there is no environment `{name}`")));
         }
@@ -97,7 +117,8 @@ pub(crate) async fn begin_up(
         _ => refuse_what_is_there(&environment)?,
     }
     if kind == Kind::Up
-        && let Some(outcome) = nothing_to_do(&node, &environment, &up, &variables).await
+        && let Some(outcome) =
+            nothing_to_do(&node, &environment, &up, &variables, delivery.as_ref()).await
     {
         operation.end(Ok(outcome));
         return Ok(());
@@ -109,7 +130,8 @@ pub(crate) async fn begin_up(
     let create = create.map(|c| CreateEnvironment { variables: Default::default(), ..c });
     let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
     merge_choices(&mut request);
-    run(Context::new(node, operation, kind, request, variables), key).await
+    let context = Context::new(node, operation, kind, request, variables);
+    run(context.delivered(delivery), key).await
 }
 
 /// Takes an environment down.
@@ -256,7 +278,7 @@ async fn before(node: &Node, environment: &Environment) -> Result<Before, Proble
 }
 
 /// The record of an environment that is to be made.
-async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment, Problem> {
+pub(crate) async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment, Problem> {
     let source = source_directory(&create.source).await?;
     let config = project::load(&source).await?;
     project::require_trust(node, &source, &config).await?;
@@ -410,14 +432,19 @@ async fn nothing_to_do(
     environment: &Environment,
     up: &Up,
     variables: &BTreeMap<String, String>,
+    delivery: Option<&Delivery>,
 ) -> Option<Outcome> {
     let asks = up.build || up.recreate || !up.shared.is_empty() || !up.isolate.is_empty();
     if asks || environment.desired != Desired::Running {
         return None;
     }
     let facts = node.facts.get(&environment.id)?;
-    let config = project::load(environment.directory()).await.ok()?;
-    let stamp = super::stamp::stamp(environment, &config, variables);
+    let stamp = if environment.origin.is_some() {
+        super::delivery::reads_the_same(node, environment, delivery)?
+    } else {
+        let config = project::load(environment.directory()).await.ok()?;
+        super::stamp::stamp(environment, &config, variables)
+    };
     if stamp.hash.is_empty() || stamp != facts.stamp {
         return None;
     }

@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{Reading, create, former, remove_containers, stamp};
+use super::{Reading, create, delivery, former, remove_containers, stamp};
 use crate::facts::{Facts, Stamp, write};
 use crate::node::Node;
 use crate::operation::Context;
@@ -64,7 +64,10 @@ pub(super) async fn read_ahead(
 /// Reads the environment's compose project.
 pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
     let environment = &context.environment;
-    let (model, config, stamp) = read(&context.node, environment, &context.variables).await?;
+    let (model, config, stamp) = match &environment.origin {
+        Some(_) => delivery::read(&context.node, environment).await?,
+        None => read(&context.node, environment, &context.variables).await?,
+    };
     let services = compose::services(&model).or_problem()?;
     if services.is_empty() {
         let place = environment.directory().display();
@@ -85,7 +88,8 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
     Ok(())
 }
 
-fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
+/// The problem of a project that compose does not read.
+pub(crate) fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
     let missing = matches!(&error, ComposeError::Invalid { why, .. } if why.contains("no configuration file"));
     let problem = error.into_problem();
     if missing {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dwell_api::event::Outcome;
+use dwell_api::remote::Delivery;
 use dwell_api::{Code, Event, Problem, StepState};
 use dwell_core::environment::Environment;
 use dwell_core::operation::{Journal, Kind, Next, Phase, Step};
@@ -25,6 +26,8 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     /// The caller's variables, for interpolation and hooks; never stored.
     pub(crate) variables: BTreeMap<String, String>,
+    /// What another node sent for it; never stored with the operation.
+    pub(crate) delivery: Option<Delivery>,
     /// The compose project as it was read.
     pub(crate) reading: Option<Reading>,
     /// The step that was begun last.
@@ -40,7 +43,14 @@ impl Context {
         variables: BTreeMap<String, String>,
     ) -> Self {
         let environment = request.environment.clone();
-        Self { node, operation, kind, request, environment, variables, reading: None, reached: 0 }
+        let (delivery, reading, reached) = (None, None, 0);
+        Self { node, operation, kind, request, environment, variables, delivery, reading, reached }
+    }
+
+    /// The same with what another node sent for it.
+    pub(crate) fn delivered(mut self, delivery: Option<Delivery>) -> Self {
+        self.delivery = delivery;
+        self
     }
 }
 
