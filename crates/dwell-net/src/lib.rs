@@ -1,6 +1,7 @@
 //! Bytes in motion: the table of names, the DNS server and the HTTP proxy that answer from it,
 //! relays inside environments, and the integration with the system's resolver.
 
+pub mod carrier;
 pub mod dns;
 pub mod doctor;
 pub mod mux;
