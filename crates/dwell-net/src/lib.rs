@@ -2,6 +2,7 @@
 //! server and the HTTP proxy that answer from it, relays inside environments, and the integration
 //! with the system's resolver.
 
+pub mod carrier;
 pub mod dns;
 pub mod doctor;
 pub mod forward;

@@ -168,12 +168,17 @@ impl Mux {
 
     /// Whether it has ended.
     pub fn is_closed(&self) -> bool {
-        matches!(&*self.link().life().borrow(), Life::Over(_))
+        self.link().is_over()
     }
 
     /// How many streams are open, of both sides.
     pub fn streams(&self) -> usize {
         self.link().count()
+    }
+
+    /// Ends the link because the other side did not answer.
+    pub(crate) fn give_up(&self, after: Duration) {
+        self.link().fail(&Reason::Silent { after });
     }
 
     /// Ends the link at once; its streams fail.

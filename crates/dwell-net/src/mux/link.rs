@@ -131,6 +131,10 @@ impl Link {
         let _ = self.spare.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(*self.life.borrow(), Life::Over(_))
+    }
+
     /// Waits until nobody has a use for it any more, or it is over.
     pub(crate) async fn left(&self) {
         let _ = self.life().wait_for(|life| *life != Life::Used).await;
@@ -201,6 +205,9 @@ impl Reader {
             reason = &mut reading => reason,
             reason = watch_over(&link) => reason,
             () = link.left() => {
+                if link.is_over() {
+                    return;
+                }
                 // The other side still gets what was written: a socket that is closed with unread
                 // data would throw it away.
                 let _ = timeout(link.settings.dead, reading).await;
