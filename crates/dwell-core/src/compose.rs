@@ -16,6 +16,7 @@ mod inputs;
 mod model;
 mod networks;
 mod note;
+mod part;
 mod port;
 mod relay;
 mod rewrite;
@@ -39,6 +40,9 @@ pub use hostname::{Hostname, HostnameError};
 pub use inputs::{Inputs, inputs, variables};
 pub use networks::{NetworkNeed, needs};
 pub use note::{Note, NoteKind};
+pub use part::{
+    Away, DIAL_DIRECTORY, DONE_SOCKET, Division, HEALTH_SOCKET, Part, PartError, part, port_socket,
+};
 pub use port::{Port, Protocol};
 pub use relay::{Mount, RelaySpec};
 pub use scope::{Role, project_name, shared_project_name};

@@ -1,6 +1,7 @@
 //! A project resolved on one node, to be made an environment on another: all that is needed
 //! besides the source tree.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,8 @@ use serde_json::Value;
 
 use super::anchor::{AnchorError, anchor, unanchor};
 use super::hostname::Hostname;
+use super::model::{labels, relabel};
+use super::part::Away;
 use crate::name::{ProjectName, ServiceName, Suffix};
 use crate::tree::TreePath;
 
@@ -20,7 +23,7 @@ pub struct Specification {
     pub suffix: Suffix,
     /// The compose project's directory in the source tree.
     pub directory: TreePath,
-    /// The canonical model, anchored.
+    /// The canonical model, anchored, without labels about placement.
     pub model: Value,
     /// The configured ingress service.
     #[serde(default)]
@@ -28,7 +31,13 @@ pub struct Specification {
     /// The configured custom names of the ingress service.
     #[serde(default)]
     pub hostnames: Vec<Hostname>,
+    /// The services that relays are to stand in for, where it is only a part of a project.
+    #[serde(default)]
+    pub away: BTreeMap<ServiceName, Away>,
 }
+
+/// Labels that name nodes as the machine knows them where the project was resolved.
+const PLACES: [&str; 4] = ["dwell.place", "cilo.remote", "dwell.reverse", "cilo.reverse"];
 
 impl Specification {
     /// A project that was resolved in a source tree with the absolute path `root`, in the project
@@ -43,10 +52,16 @@ impl Specification {
         root: &Path,
         directory: &Path,
     ) -> Result<Self, AnchorError> {
-        let model = anchor(model, root)?;
+        let mut model = anchor(model, root)?;
+        let services = model.get_mut("services").and_then(Value::as_object_mut);
+        for body in services.into_iter().flatten().filter_map(|(_, body)| body.as_object_mut()) {
+            if PLACES.iter().any(|label| labels(body).contains_key(*label)) {
+                relabel(body, |label| !PLACES.contains(&label), &[]);
+            }
+        }
         let directory = TreePath::of(root, directory).ok_or(AnchorError::Root)?;
-        let (ingress, hostnames) = (None, Vec::new());
-        Ok(Self { project, suffix, directory, model, ingress, hostnames })
+        let (ingress, hostnames, away) = (None, Vec::new(), BTreeMap::new());
+        Ok(Self { project, suffix, directory, model, ingress, hostnames, away })
     }
 
     /// The canonical model for a source tree with the absolute path `root`.

@@ -2,6 +2,7 @@
 
 mod facts;
 mod networks;
+mod parts;
 mod properties;
 mod relays;
 mod services;

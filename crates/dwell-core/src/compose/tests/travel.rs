@@ -27,7 +27,7 @@ fn project() -> Value {
                 "extra_hosts": ["host.docker.internal=host-gateway"],
                 "networks": {"lan": null},
             },
-            "db": {"image": "db", "build": {"context": "https://example.com/a.git", "dockerfile": "../x"}},
+            "db": {"labels": ["cilo.remote=big", "mine=$$1"], "image": "db", "build": {"context": "https://example.com/a.git", "dockerfile": "../x"}},
         },
         "networks": {"lan": {"external": true, "name": "lan"}},
         "volumes": {
@@ -228,6 +228,7 @@ fn a_specification_is_the_same_wherever_it_was_made() {
     other.model["services"]["web"]["environment"] = json!({});
     assert_eq!(one, other);
     assert_eq!(one.directory.as_str(), "sub");
+    assert_eq!(one.model["services"]["db"]["labels"], json!({"mine": "$$1"}));
     let text = serde_json::to_string(&one).unwrap();
     assert_eq!(serde_json::from_str::<Specification>(&text).unwrap(), one);
     assert!(serde_json::from_str::<Specification>(&text.replace("\"sub\"", "\"../sub\"")).is_err());
