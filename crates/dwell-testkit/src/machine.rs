@@ -62,8 +62,9 @@ impl Machine {
         if spaces.iter().any(|space| space == "--mount") {
             command.args(["--propagation", "slave"]);
         }
-        command.args(["--fork", "--kill-child", "bash", "-c"]);
-        command.arg(format!("{BEFORE}{script}{AFTER}"));
+        let file = log.with_extension("sh");
+        fs::write(&file, format!("{BEFORE}{script}{AFTER}")).expect("a file can be written");
+        command.args(["--fork", "--kill-child", "bash"]).arg(file);
         command.env_clear().env("PATH", PATH).envs(variables.iter().copied());
         let errors = File::options().create(true).append(true).open(log);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
