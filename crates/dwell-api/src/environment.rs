@@ -6,9 +6,7 @@ use std::path::PathBuf;
 pub use dwell_core::environment::Desired;
 pub use dwell_core::placement::{AgentPlace, Assignment, Flags};
 pub use dwell_core::tree::TreeKind;
-use dwell_core::{
-    EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, ServiceName,
-};
+use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dwell_core::compose::{Away, Specification};
 use dwell_core::environment::Origin;
 use dwell_core::remote::Remote;
-use dwell_core::compose::{Port, Specification};
 use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -93,6 +93,9 @@ pub enum LinkState {
         since: i64,
         /// The last measured round trip, in microseconds.
         latency: u64,
+        /// What keeps a better way from carrying it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        better: Option<String>,
     },
     /// It is down.
     Down {
@@ -217,15 +220,6 @@ pub struct Sent {
     pub snapshot: String,
 }
 
-/// A service that runs on another node, as far as its stand-in has to know it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Elsewhere {
-    /// Its ports.
-    pub ports: Vec<Port>,
-    /// Whether it is a job that ends.
-    pub completes: bool,
-}
-
 /// How an environment comes to a node from another one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Delivery {
@@ -247,7 +241,7 @@ pub struct Delivery {
     /// The services that run on other nodes and are stood in for.
     #[serde(default)]
     #[schema(value_type = Object)]
-    pub elsewhere: BTreeMap<ServiceName, Elsewhere>,
+    pub elsewhere: BTreeMap<ServiceName, Away>,
     /// The environment there whose services these are a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -78,15 +78,25 @@ impl Kind {
     /// The steps, in order.
     pub fn steps(self) -> &'static [Step] {
         use Step::{
-            ArchiveHook, Containers, EndSessions, Files, Forget, Model, Record, ReleaseShared,
-            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, RunHook, SetupHook,
-            Shared, Subnets, Tree, WantGone, WantRunning, WantStopped,
+            ArchiveHook, Containers, EndSessions, Files, Forget, Model, Parts, Record,
+            ReleaseShared, ReleaseSubnets, RemoveContainers, RemoveParts, RemoveTree,
+            RemoveVolumes, RunHook, SetupHook, Shared, StopParts, Subnets, Tree, WantGone,
+            WantRunning, WantStopped,
         };
         match self {
             Self::Create => &[Record, Tree, Files, SetupHook],
-            Self::CreateUp => {
-                &[Record, Tree, Files, SetupHook, Model, Subnets, Shared, Containers, WantRunning]
-            }
+            Self::CreateUp => &[
+                Record,
+                Tree,
+                Files,
+                SetupHook,
+                Model,
+                Parts,
+                Subnets,
+                Shared,
+                Containers,
+                WantRunning,
+            ],
             Self::Up => &[Files, RunHook, Model, Parts, Subnets, Shared, Containers, WantRunning],
             Self::Down => &[WantStopped, RemoveContainers, StopParts, ReleaseShared],
             Self::Destroy => &[

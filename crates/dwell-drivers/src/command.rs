@@ -214,7 +214,8 @@ mod tests {
 
     #[tokio::test]
     async fn pipes_keep_output_and_errors_apart() {
-        let mut running = start(&spec("read line; echo got $line; echo bad >&2; exit 3", None)).unwrap();
+        let mut running =
+            start(&spec("read line; echo got $line; echo bad >&2; exit 3", None)).unwrap();
         running.input.write_all(b"it\n").await.unwrap();
         assert_eq!(all(&mut running).await, ("got it\n".to_owned(), "bad\n".to_owned()));
         assert_eq!(running.ended().await.unwrap(), 3);
@@ -244,6 +245,8 @@ mod tests {
     #[tokio::test]
     async fn a_missing_program_is_named() {
         let missing = Spec { argv: vec!["dwell-no-such".to_owned()], ..spec("", None) };
-        assert!(matches!(start(&missing), Err(ProcessError::Missing { program }) if program == "dwell-no-such"));
+        assert!(
+            matches!(start(&missing), Err(ProcessError::Missing { program }) if program == "dwell-no-such")
+        );
     }
 }

@@ -133,9 +133,7 @@ fn begin(forward: Forward) -> io::Result<tokio::task::AbortHandle> {
             let listener = TcpListener::from_std(socket)?;
             tokio::spawn(serve(listener, head, dialer))
         }
-        Listen::Unix(path) => {
-            tokio::spawn(serve(bind_unix(&path)?, head, dialer))
-        }
+        Listen::Unix(path) => tokio::spawn(serve(bind_unix(&path)?, head, dialer)),
         Listen::Udp(address) => {
             let socket = std::net::UdpSocket::bind(address)?;
             socket.set_nonblocking(true)?;
@@ -151,7 +149,8 @@ fn begin(forward: Forward) -> io::Result<tokio::task::AbortHandle> {
 fn bind_unix(path: &std::path::Path) -> io::Result<UnixListener> {
     use std::os::fd::AsRawFd;
     let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    let (folder, name) = (path.parent().ok_or_else(invalid)?, path.file_name().ok_or_else(invalid)?);
+    let (folder, name) =
+        (path.parent().ok_or_else(invalid)?, path.file_name().ok_or_else(invalid)?);
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}

@@ -299,7 +299,10 @@ fn keep(stream: &TcpStream) -> io::Result<()> {
     Ok(nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::KeepAlive, &true)?)
 }
 
-async fn join<F: AsyncRead + AsyncWrite + Unpin>(mut near: TcpStream, mut far: F) -> io::Result<()> {
+async fn join<F: AsyncRead + AsyncWrite + Unpin>(
+    mut near: TcpStream,
+    mut far: F,
+) -> io::Result<()> {
     tokio::io::copy_bidirectional_with_sizes(&mut near, &mut far, BUFFER, BUFFER).await?;
     Ok(())
 }

@@ -112,7 +112,7 @@ pub(crate) fn spec(
         });
     }
     if service.ports.is_empty() {
-        return Err(no_ports(&service.name, "be shared"));
+        return Err(no_ports(&service.name));
     }
     let mut command = vec!["relay".to_owned()];
     let mut probe = None;
@@ -136,11 +136,12 @@ pub(crate) fn spec(
     })
 }
 
-/// The problem of a service that cannot be stood in for.
-pub(crate) fn no_ports(service: &ServiceName, what: &str) -> Problem {
+fn no_ports(service: &ServiceName) -> Problem {
     Problem::new(
         Code::InvalidCompose,
-        format!("service `{service}` cannot {what}: it says no ports that a relay could forward"),
+        format!(
+            "service `{service}` cannot be shared: it says no ports that a relay could forward"
+        ),
     )
     .hint("add `expose: [\"<port>\"]` to the service in the compose file")
 }

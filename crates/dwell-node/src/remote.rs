@@ -18,12 +18,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dwell_api::environment::Environment;
-use dwell_api::remote::{Hello, LinkState, READY, RemoteNode, Seen, Target};
+use dwell_api::remote::{Hello, LinkState, Pong, READY, RemoteNode, Seen, Target};
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::remote::Remote;
 use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName};
-use dwell_net::carrier::{Carrier, State};
+use dwell_net::carrier::{Carrier, DialError, LinkError, State};
 use dwell_net::forward::{Dial, Forwards};
 use dwell_net::mux::{Mux, Refusal, Stream};
 use futures_util::future::{BoxFuture, join_all};
@@ -33,9 +33,12 @@ use crate::node::Node;
 
 pub(crate) use bridge::listen;
 pub(crate) use register::{add, open, remove};
+pub(crate) use whole::{follow, up};
 
 use mirror::Mirror;
 
+/// How long a link may take to come up for a ping.
+const PING_LIMIT: Duration = Duration::from_secs(35);
 /// How long a listing waits for a node.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
 /// How long the other end of a dialled stream may take to say that it is there.
@@ -66,11 +69,47 @@ pub(crate) struct Peer {
 impl Peer {
     /// Why it cannot be reached; `None` while it can.
     pub(crate) fn down(&self) -> Option<String> {
-        match self.carrier.state() {
-            State::Up(_) => None,
-            State::Connecting => Some("the link is being made".to_owned()),
-            State::Down(down) => Some(down.why),
+        match &*self.carrier.state().borrow() {
+            State::Up { .. } => None,
+            State::Connecting { .. } => Some("the link is being made".to_owned()),
+            State::Down { why, .. } => Some(why.to_string()),
         }
+    }
+
+    /// Measures a round trip, making the link first where it is down.
+    pub(crate) async fn ping(&self) -> Result<Pong, Problem> {
+        self.carrier.wake();
+        let mut state = self.carrier.state();
+        let settled = state.wait_for(|state| match state {
+            State::Up { .. } => true,
+            State::Down { retry_at, .. } => retry_at.is_some(),
+            State::Connecting { .. } => false,
+        });
+        let via = match tokio::time::timeout(PING_LIMIT, settled).await {
+            Ok(Ok(state)) => match &*state {
+                State::Up { via, .. } => *via,
+                State::Down { why, .. } => return Err(self.unreachable(&why.to_string(), connect::fix(&self.remote.name, &why.error))),
+                State::Connecting { .. } => return Err(self.unreachable("it is still connecting", None)),
+            },
+            _ => return Err(self.unreachable("no link came up in time", None)),
+        };
+        let begun = std::time::Instant::now();
+        let stream = self.dial(publish::head(&Target::Api)).await?;
+        let mut client = Client::connect(stream).await.map_err(ClientError::into_problem)?;
+        let asked = client.get::<dwell_api::node::Node>(endpoint::NODE);
+        match tokio::time::timeout(ACCEPT_LIMIT, asked).await {
+            Ok(answer) => drop(answer.map_err(ClientError::into_problem)?),
+            Err(_) => return Err(self.unreachable("its daemon did not answer in time", None)),
+        }
+        let round_trip = self.carrier.latency().unwrap_or_else(|| begun.elapsed());
+        let round_trip = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
+        Ok(Pong { via: via.to_owned(), round_trip })
+    }
+
+    fn unreachable(&self, why: &str, fix: Option<String>) -> Problem {
+        let name = &self.remote.name;
+        Problem::new(Code::NodeUnreachable, format!("node `{name}` cannot be reached: {why}"))
+            .hint(fix.unwrap_or_else(|| format!("`dwell remote ping {name}` tries it now")))
     }
 
     fn published(&self) -> HashSet<String> {
@@ -88,13 +127,14 @@ impl Peer {
     }
 
     async fn dial(&self, head: Bytes) -> Result<Stream, Problem> {
-        let name = &self.remote.name;
-        let unreachable = |why: String| {
-            Problem::new(Code::NodeUnreachable, format!("node `{name}` cannot be reached: {why}"))
-                .hint(format!("`dwell remote ping {name}` tries it now"))
-        };
-        let stream =
-            self.carrier.dial(head).await.map_err(|error| unreachable(error.to_string()))?;
+        let unreachable = |why: String| self.unreachable(&why, None);
+        let stream = self.carrier.dial(head).await.map_err(|error| match &error {
+            DialError::Down(failure) => {
+                let fix = connect::fix(&self.remote.name, &failure.error);
+                self.unreachable(&failure.to_string(), fix)
+            }
+            other => unreachable(other.to_string()),
+        })?;
         match tokio::time::timeout(ACCEPT_LIMIT, stream.accepted()).await {
             Ok(Ok(())) => Ok(stream),
             Ok(Err(refusal)) => Err(refused(&refusal).unwrap_or_else(|| unreachable(refusal.to_string()))),
@@ -288,8 +328,17 @@ impl Remotes {
         (environments, sessions)
     }
 
+    /// The part on a node of an environment of this node, as it was seen last.
+    pub(crate) fn part_on(&self, name: &NodeName, home: &EnvironmentId) -> Option<Environment> {
+        let last = self.peer(name).ok()?.mirror.last()?;
+        let is_part = |seen: &dwell_api::remote::SeenEnvironment| {
+            seen.origin.as_ref().is_some_and(|origin| origin.part_of.as_ref() == Some(home))
+        };
+        Some(last.seen.environments.into_iter().find(is_part)?.environment)
+    }
+
     /// Looks at a node now and remembers what it shows.
-    async fn look(&self, name: &NodeName) -> Result<(), Problem> {
+    pub(crate) async fn look(&self, name: &NodeName) -> Result<(), Problem> {
         let peer = self.peer(name)?;
         if peer.down().is_some() {
             return Err(Problem::new(Code::NodeUnreachable, "its link is down"));
@@ -324,33 +373,51 @@ impl Remotes {
         self.all().iter().map(|peer| self.show(peer)).collect()
     }
 
-    /// Remembers a link that another node made to this one, until it ends.
+    /// Remembers a link that another node made to this one.
     fn linked(&self, id: &NodeId, mux: &Mux) {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         inbound.insert(id.clone(), mux.clone());
     }
+
+    /// Forgets a link that ended, unless a newer one is there.
+    fn unlinked(&self, id: &NodeId) {
+        let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
+        if inbound.get(id).is_some_and(Mux::is_closed) {
+            inbound.remove(id);
+        }
+    }
 }
 
 fn link(peer: &Peer) -> (LinkState, Option<Hello>) {
-    match peer.carrier.state() {
-        State::Connecting => (LinkState::Connecting, None),
-        State::Up(up) => {
-            let hello = serde_json::from_slice(&up.hello).ok();
+    let state = peer.carrier.state().borrow().clone();
+    match state {
+        State::Connecting { .. } => (LinkState::Connecting, None),
+        State::Up { since, via, latency, hello, better } => {
+            let latency = peer.carrier.latency().unwrap_or(latency);
+            let ago = i64::try_from(since.elapsed().as_micros()).unwrap_or_default();
             let link = LinkState::Up {
-                via: up.via.to_owned(),
-                since: up.since,
-                latency: u64::try_from(up.latency.as_micros()).unwrap_or(u64::MAX),
+                via: via.to_owned(),
+                since: crate::node::now() - ago,
+                latency: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+                better: better.map(|failure| failure.to_string()),
             };
-            (link, hello)
+            (link, serde_json::from_slice(&hello).ok())
         }
-        State::Down(down) => (LinkState::Down { why: down.why, fix: down.fix }, None),
+        State::Down { why, .. } => {
+            let fix = connect::fix(&peer.remote.name, &why.error);
+            let hello = match &why.error {
+                LinkError::Version { hello, .. } => serde_json::from_slice(hello).ok(),
+                _ => None,
+            };
+            (LinkState::Down { why: why.to_string(), fix }, hello)
+        }
     }
 }
 
 /// Follows what a node shows while its link is up, and publishes it; when the link goes down,
 /// publishes that.
 async fn follow(node: Arc<Node>, peer: Arc<Peer>) {
-    let mut state = peer.carrier.watch();
+    let mut state = peer.carrier.state();
     loop {
         state.mark_unchanged();
         if peer.down().is_some() {

@@ -40,7 +40,7 @@ pub(crate) fn session_shim(shim: &SessionShim) -> Ended {
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Stands in for a service until it is told to stop; with `--probe`, tells whether the far end
-/// answers; with `--until`, ends once the far end is done; with `--completed`, has nothing to do.
+/// answers; with `--await`, ends once the far end is done; with `--completed`, has nothing to do.
 pub(crate) fn relay(relay: &Relay) -> Ended {
     if relay.completed {
         return Ok(0);

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use dwell_api::environment::CreateEnvironment;
-use dwell_api::remote::{Delivery, Elsewhere, Sent};
+use dwell_api::remote::{Delivery, Sent};
 use dwell_api::{Code, Problem};
-use dwell_core::compose::Specification;
+use dwell_core::compose::{Away, Specification};
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options, Origin};
 use dwell_core::{EnvironmentId, Generation, ServiceName};
@@ -28,7 +28,7 @@ pub(crate) struct Delivered {
     /// The project.
     pub(crate) specification: Specification,
     /// The services that run on other nodes and are stood in for.
-    pub(crate) elsewhere: BTreeMap<ServiceName, Elsewhere>,
+    pub(crate) elsewhere: BTreeMap<ServiceName, Away>,
     /// The sources that were applied last.
     pub(crate) sent: Option<Sent>,
 }

@@ -82,10 +82,11 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
         config,
         services,
         relays: BTreeMap::new(),
+        away: BTreeMap::new(),
         subnets: BTreeMap::new(),
         stamp,
     });
-    Ok(())
+    super::parts::decide(context)
 }
 
 /// The problem of a project that compose does not read.

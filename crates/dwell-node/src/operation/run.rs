@@ -6,6 +6,7 @@ use std::sync::Arc;
 use dwell_api::event::Outcome;
 use dwell_api::remote::Delivery;
 use dwell_api::{Code, Event, Problem, StepState};
+use dwell_core::NodeName;
 use dwell_core::environment::Environment;
 use dwell_core::operation::{Journal, Kind, Next, Phase, Step};
 
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) variables: BTreeMap<String, String>,
     /// What another node sent for it; never stored with the operation.
     pub(crate) delivery: Option<Delivery>,
+    /// What this operation sends to other nodes.
+    pub(crate) deliveries: BTreeMap<NodeName, Delivery>,
     /// The compose project as it was read.
     pub(crate) reading: Option<Reading>,
     /// The step that was begun last.
@@ -43,8 +46,18 @@ impl Context {
         variables: BTreeMap<String, String>,
     ) -> Self {
         let environment = request.environment.clone();
-        let (delivery, reading, reached) = (None, None, 0);
-        Self { node, operation, kind, request, environment, variables, delivery, reading, reached }
+        Self {
+            node,
+            operation,
+            kind,
+            request,
+            environment,
+            variables,
+            delivery: None,
+            deliveries: BTreeMap::new(),
+            reading: None,
+            reached: 0,
+        }
     }
 
     /// The same with what another node sent for it.

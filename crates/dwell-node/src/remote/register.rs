@@ -40,7 +40,7 @@ fn begin(node: &Arc<Node>, remote: Remote) -> Arc<Peer> {
         connect::connectors(node, &remote),
         connect::hello(node),
         connect::settings(),
-        move |arrival| answer::answer(&answering, caller.clone(), arrival),
+        Arc::new(move |arrival| answer::answer(&answering, caller.clone(), arrival)),
     );
     let peer = Arc::new(Peer {
         mirror: Mirror::open(mirror::file(&node.paths.state, &name)),

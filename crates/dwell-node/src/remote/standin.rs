@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use dwell_api::Problem;
-use dwell_api::remote::{Elsewhere, Target};
-use dwell_core::compose::{Mount, Protocol, RelaySpec};
+use dwell_api::remote::Target;
+use dwell_core::compose::{Away, DONE_SOCKET, HEALTH_SOCKET, Protocol, RelaySpec, port_socket};
 use dwell_core::environment::Environment;
 use dwell_core::{EnvironmentId, NodeId, NodeName, ServiceName};
 use dwell_net::forward::{Dial, Forward, Listen};
@@ -19,12 +19,11 @@ use futures_util::future::BoxFuture;
 
 use super::{Dialer, publish};
 use crate::environment::delivered;
-use crate::facts::make_directory;
+use crate::facts::{make_directory, write};
 use crate::node::Node;
-use crate::relay::no_ports;
 
-/// Where the sockets are in a stand-in.
-const PLACE: &str = "/dial";
+/// The file at an environment's home that tells which of its services run elsewhere.
+const FILE: &str = "away.json";
 
 /// Who is dialled for a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +54,7 @@ impl Dial for Back {
 pub(crate) async fn plan(
     node: &Arc<Node>,
     environment: &Environment,
-    services: &BTreeMap<ServiceName, (Elsewhere, Way)>,
+    services: &BTreeMap<ServiceName, (Away, Way)>,
 ) -> Result<BTreeMap<ServiceName, RelaySpec>, Problem> {
     listen(node, &environment.id, services)?;
     let mut specs = BTreeMap::new();
@@ -63,9 +62,11 @@ pub(crate) async fn plan(
         return Ok(specs);
     }
     let image = node.relay.tag(node).await?;
-    for (name, (elsewhere, _)) in services {
+    let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let user = format!("{}:{}", user.0, user.1);
+    for (name, (away, _)) in services {
         let directory = directory(node, &environment.id, name);
-        specs.insert(name.clone(), spec(&image, name, elsewhere, directory)?);
+        specs.insert(name.clone(), away.relay(&image, &directory, &user));
     }
     Ok(specs)
 }
@@ -74,56 +75,14 @@ fn directory(node: &Node, id: &EnvironmentId, service: &ServiceName) -> PathBuf 
     node.directory(id).join("dial").join(service.as_str())
 }
 
-fn spec(
-    image: &str,
-    name: &ServiceName,
-    elsewhere: &Elsewhere,
-    directory: PathBuf,
-) -> Result<RelaySpec, Problem> {
-    let socket = |name: &str| format!("unix:{PLACE}/{name}.sock");
-    let user = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-    let mut spec = RelaySpec {
-        image: image.to_owned(),
-        command: vec!["relay".to_owned()],
-        healthcheck: None,
-        completes: elsewhere.completes,
-        networks: Vec::new(),
-        mounts: vec![Mount { source: directory, target: PLACE.to_owned() }],
-        user: Some(format!("{}:{}", user.0, user.1)),
-    };
-    if elsewhere.completes {
-        spec.command.push(format!("--until={}", socket("done")));
-        return Ok(spec);
-    }
-    if elsewhere.ports.is_empty() {
-        return Err(no_ports(name, "run on another node"));
-    }
-    for port in &elsewhere.ports {
-        let (number, kind) = (port.number, kind(port.protocol));
-        let Some(kind) = kind else { continue };
-        spec.command.push(format!("--forward={kind}:{number}={}", socket(&format!("{number}-{kind}"))));
-    }
-    let probe = format!("--probe={}", socket("ready"));
-    spec.healthcheck = Some(vec!["/dwell".to_owned(), "relay".to_owned(), probe]);
-    Ok(spec)
-}
-
-fn kind(protocol: Protocol) -> Option<&'static str> {
-    match protocol {
-        Protocol::Tcp => Some("tcp"),
-        Protocol::Udp => Some("udp"),
-        Protocol::Sctp => None,
-    }
-}
-
 /// Listens on the sockets of an environment's stand-ins, and on no others of it.
 fn listen(
     node: &Arc<Node>,
     id: &EnvironmentId,
-    services: &BTreeMap<ServiceName, (Elsewhere, Way)>,
+    services: &BTreeMap<ServiceName, (Away, Way)>,
 ) -> Result<(), Problem> {
     let mut forwards = Vec::new();
-    for (name, (elsewhere, way)) in services {
+    for (name, (away, way)) in services {
         let directory = directory(node, id, name);
         make_directory(&directory)?;
         let (dialer, environment): (Arc<dyn Dial>, &EnvironmentId) = match way {
@@ -134,24 +93,23 @@ fn listen(
                 (Arc::new(Back { node: Arc::downgrade(node), home: home.clone() }), at_home)
             }
         };
-        let mut add = |file: String, target: &Target| {
-            let listen = Listen::Unix(directory.join(format!("{file}.sock")));
+        let mut add = |file: &str, target: &Target| {
+            let listen = Listen::Unix(directory.join(file));
             let head = publish::head(target);
             forwards.push(Forward { listen, head, dialer: dialer.clone() });
         };
-        for (file, completed) in [("ready", false), ("done", true)] {
+        for (file, completed) in [(HEALTH_SOCKET, false), (DONE_SOCKET, true)] {
             let (environment, service) = (environment.clone(), name.clone());
-            add(file.to_owned(), &Target::Ready { environment, service, completed });
+            add(file, &Target::Ready { environment, service, completed });
         }
-        for port in &elsewhere.ports {
-            let Some(kind) = kind(port.protocol) else { continue };
+        for port in &away.ports {
             let target = Target::Service {
                 environment: environment.clone(),
                 service: name.clone(),
                 port: port.number,
-                datagrams: kind == "udp",
+                datagrams: port.protocol == Protocol::Udp,
             };
-            add(format!("{}-{kind}", port.number), &target);
+            add(&port_socket(*port), &target);
         }
     }
     for failed in node.remotes.forwards.set(&owner(id), forwards) {
@@ -173,23 +131,37 @@ pub(crate) fn forget(node: &Node, id: &EnvironmentId) {
 pub(crate) fn services(
     node: &Node,
     environment: &Environment,
-) -> BTreeMap<ServiceName, (Elsewhere, Way)> {
+) -> BTreeMap<ServiceName, (Away, Way)> {
     if let Some(origin) = &environment.origin {
         let Some(home) = &origin.part_of else { return BTreeMap::new() };
         let kept = delivered(node, &environment.id).map(|kept| kept.elsewhere).unwrap_or_default();
         let way = Way::Home(origin.node.clone(), home.clone());
         return kept.into_iter().map(|(name, it)| (name, (it, way.clone()))).collect();
     }
-    let Some(facts) = node.facts.get(&environment.id) else { return BTreeMap::new() };
-    let mut found = BTreeMap::new();
-    for service in facts.services.values() {
-        let Some(peer) = environment.elsewhere(&service.name) else { continue };
-        let Some(part) = environment.parts.get(peer) else { continue };
-        let elsewhere = Elsewhere { ports: service.ports.clone(), completes: service.completes };
-        let way = Way::There(peer.clone(), part.clone());
-        found.insert(service.name.clone(), (elsewhere, way));
-    }
-    found
+    let kept = std::fs::read(node.directory(&environment.id).join(FILE)).ok();
+    let kept = kept.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    of_home(environment, &kept)
+}
+
+/// The ways from an environment's home to its services elsewhere.
+pub(crate) fn of_home(
+    environment: &Environment,
+    away: &BTreeMap<ServiceName, Away>,
+) -> BTreeMap<ServiceName, (Away, Way)> {
+    let way = |away: &Away| {
+        Some(Way::There(away.node.clone(), environment.parts.get(&away.node)?.clone()))
+    };
+    let found = away.iter().filter_map(|(name, it)| Some((name.clone(), (it.clone(), way(it)?))));
+    found.collect()
+}
+
+/// Remembers which services of an environment run elsewhere, for the next life of the daemon.
+pub(crate) fn keep(
+    node: &Node,
+    id: &EnvironmentId,
+    away: &BTreeMap<ServiceName, Away>,
+) -> Result<(), Problem> {
+    write(&node.directory(id).join(FILE), &serde_json::to_vec(away).unwrap_or_default())
 }
 
 /// Listens again for the stand-ins of all environments, after the daemon started.

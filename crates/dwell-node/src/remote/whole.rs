@@ -147,7 +147,7 @@ async fn resolve(
 
 /// Has another node do an operation and tells its events as ours; finds it again when the link
 /// breaks meanwhile, and cancels it there when it is cancelled here.
-pub(super) async fn follow(
+pub(crate) async fn follow(
     node: &Arc<Node>,
     operation: &Arc<Operation>,
     there: &NodeName,

@@ -71,7 +71,7 @@ pub(crate) struct Relay {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) probe: Option<String>,
     /// Waits until the job behind a socket of the daemon is done.
-    #[arg(long, value_name = "unix:/PATH")]
+    #[arg(long = "await", value_name = "unix:/PATH")]
     pub(crate) until: Option<String>,
     /// Stands in for a job that is done.
     #[arg(long)]

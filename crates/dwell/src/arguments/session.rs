@@ -7,8 +7,8 @@ use dwell_core::{EnvironmentName, ServiceName, SessionName};
 
 use super::InProject;
 use super::environment::Making;
-use super::placement::Placing;
 use super::parse::variable;
+use super::placement::Placing;
 
 /// Run an agent or a command in an environment, in a session that stays
 #[derive(Debug, Args)]

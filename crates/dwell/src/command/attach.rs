@@ -123,7 +123,9 @@ async fn far(
         if lost && since.elapsed() > AWAY_LIMIT {
             return Err(Failure::Exit(super::exec::LOST));
         }
-        context.output.note("the node is away: attaching again as soon as it is back (Ctrl-C leaves)");
+        context
+            .output
+            .note("the node is away: attaching again as soon as it is back (Ctrl-C leaves)");
         tokio::select! {
             () = tokio::time::sleep(AGAIN) => {}
             _ = tokio::signal::ctrl_c() => return Err(Failure::Exit(Code::Interrupted.exit_code())),

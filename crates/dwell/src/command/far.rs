@@ -40,7 +40,8 @@ pub(crate) async fn run(
 /// What a command on another node gets of this shell: the terminal's and the language's
 /// variables, and those that the user gave. Everything else here is about this machine.
 pub(crate) fn variables(given: Vec<(String, String)>) -> Variables {
-    let passed = PASSED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let passed =
+        PASSED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
     let mut all: Vec<(String, String)> =
         passed.filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect();
     all.extend(given);

@@ -130,7 +130,10 @@ async fn resume(mut it: Run, session: Option<&SessionName>, context: &Context) -
     }
     let given = given_variables(std::mem::take(&mut it.env));
     let name = Some(session.name);
-    let body = StartSession { resume: true, ..start(name, session.command, given, it.detach, &environment) };
+    let body = StartSession {
+        resume: true,
+        ..start(name, session.command, given, it.detach, &environment)
+    };
     begin(&mut client, &environment, &body, it.detach, context).await
 }
 
