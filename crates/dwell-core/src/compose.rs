@@ -7,6 +7,8 @@
 //! (secrets and configs from the environment) need the project's own directory, so `up` is to be
 //! run with `--project-directory` set to it.
 
+mod anchor;
+mod bond;
 mod error;
 mod hostname;
 mod image;
@@ -14,13 +16,16 @@ mod inputs;
 mod model;
 mod networks;
 mod note;
+mod part;
 mod port;
 mod relay;
 mod rewrite;
 mod scope;
 mod service;
 mod shared;
+mod specification;
 mod storage;
+mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -28,16 +33,23 @@ use std::path::Path;
 use ipnet::Ipv4Net;
 use serde_json::{Map, Value, json};
 
+pub use anchor::{AnchorError, anchor, unanchor};
+pub use bond::{Bond, bonds};
 pub use error::IsolationError;
 pub use hostname::{Hostname, HostnameError};
 pub use inputs::{Inputs, inputs, variables};
 pub use networks::{NetworkNeed, needs};
 pub use note::{Note, NoteKind};
+pub use part::{
+    Away, DIAL_DIRECTORY, DONE_SOCKET, Division, HEALTH_SOCKET, Part, PartError, part, port_socket,
+};
 pub use port::{Port, Protocol};
-pub use relay::RelaySpec;
+pub use relay::{Mount, RelaySpec};
 pub use scope::{Role, project_name, shared_project_name};
 pub use service::{Condition, Dependency, Service, levels};
 pub use shared::{SHARED_NEED, SharedDefinition, Sharing, shared_definition};
+pub use specification::Specification;
+pub use travel::{Journey, Luggage, Obstacle, Reason, Travel, TravelError, Why, travel};
 
 use crate::id::{EnvironmentId, Generation, NodeId};
 use crate::name::{EnvironmentName, ProjectName, ServiceName, Suffix};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::placement::Choices;
 use crate::tree::Tree;
 use crate::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName, Suffix};
 
@@ -39,6 +40,8 @@ pub struct Options {
     pub isolate: Vec<ServiceName>,
     /// Further copy patterns given at creation.
     pub copy: Vec<String>,
+    /// Where services were asked to run by flag.
+    pub placement: Choices,
 }
 
 /// An environment as the store has it.

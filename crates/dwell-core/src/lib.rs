@@ -10,10 +10,14 @@ pub mod id;
 pub mod name;
 pub mod observed;
 pub mod operation;
+pub mod placement;
 pub mod published;
+pub mod remote;
 pub mod resolver;
 pub mod tree;
 pub mod trust;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
-pub use name::{EnvironmentName, NameError, ProjectName, ServiceName, SessionName, Suffix};
+pub use name::{
+    EnvironmentName, NameError, NodeName, ProjectName, ServiceName, SessionName, Suffix,
+};

@@ -140,6 +140,26 @@ name! {
     SessionName, "session"
 }
 
+name! {
+    /// A machine that runs the daemon, as this one calls it. `local` is this one itself.
+    NodeName, "node"
+}
+
+impl NodeName {
+    /// The text that always means this machine, and that no other can be called.
+    pub const LOCAL: &'static str = "local";
+
+    /// This machine.
+    pub fn local() -> Self {
+        Self(Self::LOCAL.to_owned())
+    }
+
+    /// Whether this machine is meant.
+    pub fn is_local(&self) -> bool {
+        self.0 == Self::LOCAL
+    }
+}
+
 /// A service of a compose project, exactly as the compose file spells it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -301,6 +321,14 @@ mod tests {
         {
             assert!(given.parse::<EnvironmentName>().is_err(), "{given:?}");
         }
+    }
+
+    #[test]
+    fn one_node_name_means_this_machine() {
+        assert_eq!("Local".parse::<NodeName>().unwrap(), NodeName::local());
+        assert!(NodeName::local().is_local());
+        assert!(!"staging".parse::<NodeName>().unwrap().is_local());
+        assert!("a;b".parse::<NodeName>().is_err());
     }
 
     #[test]

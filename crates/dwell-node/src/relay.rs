@@ -107,6 +107,8 @@ pub(crate) fn spec(
             healthcheck: None,
             completes: true,
             networks,
+            mounts: Vec::new(),
+            user: None,
         });
     }
     if service.ports.is_empty() {
@@ -123,7 +125,15 @@ pub(crate) fn spec(
         }
     }
     let healthcheck = probe.map(|probe| vec!["/dwell".to_owned(), "relay".to_owned(), probe]);
-    Ok(RelaySpec { image: image.to_owned(), command, healthcheck, completes: false, networks })
+    Ok(RelaySpec {
+        image: image.to_owned(),
+        command,
+        healthcheck,
+        completes: false,
+        networks,
+        mounts: Vec::new(),
+        user: None,
+    })
 }
 
 fn no_ports(service: &ServiceName) -> Problem {

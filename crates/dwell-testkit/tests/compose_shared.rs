@@ -168,6 +168,8 @@ fn relay(definition: &SharedDefinition) -> RelaySpec {
         healthcheck: Some(words(&["wget", "-q", "-O", "/dev/null", &format!("http://{host}/who")])),
         completes: false,
         networks: vec![definition.network.clone()],
+        mounts: Vec::new(),
+        user: None,
     }
 }
 

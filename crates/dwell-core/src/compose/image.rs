@@ -76,7 +76,7 @@ fn is_built(service: &Object) -> bool {
 }
 
 /// An image reference with the tag that is meant where there is none.
-fn full_reference(image: &str) -> String {
+pub(super) fn full_reference(image: &str) -> String {
     let name = image.rsplit('/').next().unwrap_or(image);
     if name.contains([':', '@']) { image.to_owned() } else { format!("{image}:latest") }
 }

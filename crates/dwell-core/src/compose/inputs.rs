@@ -2,11 +2,12 @@
 //! hash of all of them, the canonical model of an unchanged project need not be computed again.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::model::{text, texts};
+use crate::tree::lexical;
 
 /// What the resolution of one compose file depends on besides its own text.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -55,7 +56,7 @@ impl Inputs {
             self.certain = false;
             return None;
         }
-        let path = joined(directory, name);
+        let path = lexical(&directory.join(name));
         if !self.files.contains(&path) {
             self.files.push(path.clone());
         }
@@ -82,7 +83,7 @@ impl Inputs {
                 self.certain = false;
                 return;
             }
-            Some(place) => Some(joined(directory, &place)),
+            Some(place) => Some(lexical(&directory.join(place))),
             None => paths.first().and_then(|first| first.parent()).map(Path::to_path_buf),
         };
         let Some(place) = place else { return };
@@ -145,21 +146,6 @@ pub fn variables(text: &str) -> BTreeSet<String> {
         }
     }
     found
-}
-
-/// A path below a directory, with `.` and `..` resolved by their spelling.
-fn joined(directory: &Path, name: &str) -> PathBuf {
-    let mut path = PathBuf::new();
-    for part in directory.join(name).components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                path.pop();
-            }
-            other => path.push(other),
-        }
-    }
-    path
 }
 
 #[cfg(test)]

@@ -204,6 +204,22 @@ pub(super) fn labels(object: &Object) -> BTreeMap<String, String> {
     }
 }
 
+/// Keeps the labels for which `keep` holds, and sets some.
+pub(super) fn relabel(body: &mut Object, keep: impl Fn(&str) -> bool, set: &[(&str, String)]) {
+    let mut all = labels(body);
+    all.retain(|label, _| keep(label));
+    all.extend(set.iter().map(|(label, value)| ((*label).to_owned(), value.clone())));
+    if all.is_empty() {
+        body.shift_remove("labels");
+        return;
+    }
+    let all: Object = all
+        .into_iter()
+        .map(|(label, value)| (escaped(&label), Value::String(escaped(&value))))
+        .collect();
+    body.insert("labels".to_owned(), Value::Object(all));
+}
+
 /// One of our labels without its prefix; `dwell.` wins over `cilo.`.
 pub(super) fn label(service: &Object, key: &str) -> Option<String> {
     let labels = labels(service);

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::model::{Object, text, texts};
+use super::model::{Object, label, text, texts};
 
 /// A transport protocol.
 #[derive(
@@ -101,6 +101,90 @@ pub(super) fn expose(service: &Object) -> Vec<Value> {
     entries.into_iter().map(Value::String).collect()
 }
 
+/// Ports on which well-known images listen, by the last part of their name.
+const IMAGES: &[(&str, &[u16])] = &[
+    ("caddy", &[80]),
+    ("cassandra", &[9042]),
+    ("clickhouse", &[8123, 9000]),
+    ("clickhouse-server", &[8123, 9000]),
+    ("couchdb", &[5984]),
+    ("elasticsearch", &[9200]),
+    ("etcd", &[2379]),
+    ("grafana", &[3000]),
+    ("httpd", &[80]),
+    ("influxdb", &[8086]),
+    ("kafka", &[9092]),
+    ("localstack", &[4566]),
+    ("mailhog", &[1025, 8025]),
+    ("mailpit", &[1025, 8025]),
+    ("mariadb", &[3306]),
+    ("meilisearch", &[7700]),
+    ("memcached", &[11211]),
+    ("minio", &[9000]),
+    ("mongo", &[27017]),
+    ("mongodb", &[27017]),
+    ("mysql", &[3306]),
+    ("nats", &[4222]),
+    ("neo4j", &[7474, 7687]),
+    ("nginx", &[80]),
+    ("opensearch", &[9200]),
+    ("pgvector", &[5432]),
+    ("postgis", &[5432]),
+    ("postgres", &[5432]),
+    ("postgresql", &[5432]),
+    ("prometheus", &[9090]),
+    ("qdrant", &[6333]),
+    ("rabbitmq", &[5672]),
+    ("redis", &[6379]),
+    ("timescaledb", &[5432]),
+    ("valkey", &[6379]),
+    ("vault", &[8200]),
+    ("zookeeper", &[2181]),
+];
+
+/// The ports of a service as far as anything tells them: the project by `ports`, `expose` or the
+/// label `dwell.port`, else what its image says (`exposed`), else its healthcheck, else what is
+/// customary for an image of that name.
+pub(super) fn known(service: &Object, exposed: &[Port]) -> Vec<Port> {
+    let tcp = |number| Port { number, protocol: Protocol::Tcp };
+    let mut found = ports(service);
+    let labelled = label(service, "port").and_then(|port| port.trim().parse().ok()).map(tcp);
+    found.extend(labelled.filter(|port| port.number > 0 && !found.contains(port)));
+    if found.is_empty() {
+        found.extend(exposed);
+    }
+    if found.is_empty() {
+        found.extend(probed(service).map(tcp));
+    }
+    if found.is_empty() {
+        let image = service.get("image").and_then(text).unwrap_or_default();
+        found.extend(customary(&image).iter().copied().map(tcp));
+    }
+    found
+}
+
+/// The port that a healthcheck asks on its own container.
+fn probed(service: &Object) -> Option<u16> {
+    let test = texts(service.get("healthcheck")?.get("test")).join(" ");
+    let after =
+        ["localhost", "127.0.0.1", "[::1]"].into_iter().find_map(|host| test.split_once(host));
+    let (before, after) = after?;
+    // `http://localhost:9200/` or `/dev/tcp/localhost/5432`.
+    let digits = after.strip_prefix([':', '/']).unwrap_or_default();
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    match digits.get(..end).and_then(|digits| digits.parse().ok()) {
+        Some(port) => Some(port).filter(|port| *port > 0),
+        None if before.ends_with("http://") && !after.starts_with(':') => Some(80),
+        None => None,
+    }
+}
+
+fn customary(image: &str) -> &'static [u16] {
+    let name = image.rsplit('/').next().unwrap_or_default();
+    let name = name.split([':', '@']).next().unwrap_or_default();
+    IMAGES.iter().find(|(known, _)| *known == name).map_or(&[], |(_, ports)| ports)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +208,39 @@ mod tests {
             "80/tcp 53/udp 82/tcp 3000/tcp 9000/tcp 9001/tcp 9002/tcp 5000/tcp 6000/sctp \
              6001/sctp 90/tcp 91/udp 99/tcp 100/udp 101/udp"
         );
+    }
+
+    #[test]
+    fn ports_that_the_project_does_not_tell_are_found_in_order() {
+        let found = |service: Value, exposed: &[u16]| {
+            let exposed: Vec<_> =
+                exposed.iter().map(|n| Port { number: *n, protocol: Protocol::Tcp }).collect();
+            let ports = known(service.as_object().unwrap(), &exposed);
+            ports.iter().map(Port::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let probe =
+            |test: &str| json!({"image": "x", "healthcheck": {"test": ["CMD-SHELL", test]}});
+        for (service, exposed, want) in [
+            (json!({"expose": ["1"], "labels": {"dwell.port": "2"}}), &[3][..], "1/tcp 2/tcp"),
+            (json!({"image": "postgres:16"}), &[3], "3/tcp"),
+            (json!({"image": "postgres:16"}), &[], "5432/tcp"),
+            (
+                json!({"image": "docker.elastic.co/elasticsearch/elasticsearch@sha256:x"}),
+                &[],
+                "9200/tcp",
+            ),
+            (json!({"image": "localhost:5000/redis"}), &[], "6379/tcp"),
+            (json!({"image": "my-postgres"}), &[], ""),
+            (probe("curl -f http://localhost:9200/_health"), &[], "9200/tcp"),
+            (probe("wget -qO- http://127.0.0.1/ok"), &[], "80/tcp"),
+            (probe("curl http://localhost"), &[], "80/tcp"),
+            (probe("</dev/tcp/localhost/5432"), &[], "5432/tcp"),
+            (probe("curl localhost:0"), &[], ""),
+            (probe("curl http://localhost:99999/"), &[], ""),
+            (probe("pg_isready"), &[], ""),
+            (json!({}), &[], ""),
+        ] {
+            assert_eq!(found(service.clone(), exposed), want, "{service}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Relays: a service's name, networks and aliases kept, its body replaced.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use super::bond::needed;
 use super::error::IsolationError;
-use super::model::{Model, Object, escaped, head, texts};
-use super::service::{Condition, Service, namespace_owner};
+use super::model::{Model, Object, escaped};
+use super::service::{Condition, Service};
 use crate::name::ServiceName;
 
 /// The container that stands in for a service.
@@ -23,6 +25,20 @@ pub struct RelaySpec {
     pub completes: bool,
     /// Docker names of the networks that it joins besides the service's own, to reach the far end.
     pub networks: Vec<String>,
+    /// Directories of the machine that it sees, read-only: sockets that lead to the far end.
+    pub mounts: Vec<Mount>,
+    /// Who it runs as, `uid:gid`; root without any capability where missing. Such a root cannot
+    /// connect to another user's sockets.
+    pub user: Option<String>,
+}
+
+/// A directory of the machine, shown to a relay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The absolute path on the machine. It has to exist.
+    pub source: PathBuf,
+    /// The absolute path in the relay.
+    pub target: String,
 }
 
 /// The key under which a relay's outer network is known in the environment's model.
@@ -41,7 +57,7 @@ pub(super) fn check(
     }
     for (name, service) in services.iter().filter(|(name, _)| !relays.contains_key(*name)) {
         if let Some(body) = model.service(name) {
-            check_bodies(model, name, body, service, relays)?;
+            check_bodies(model, name, body, relays)?;
         }
         for (other, dependency) in &service.depends_on {
             let Some(spec) = relays.get(other) else { continue };
@@ -67,27 +83,14 @@ fn check_bodies(
     model: &Model<'_>,
     name: &ServiceName,
     body: &Object,
-    service: &Service,
     relays: &BTreeMap<ServiceName, RelaySpec>,
 ) -> Result<(), IsolationError> {
-    let netns = service.netns_of.as_ref().map(|owner| ("network_mode", owner.to_string()));
-    let others = ["pid", "ipc"]
-        .into_iter()
-        .filter_map(|key| Some((key, namespace_owner(model, body, key)?)));
-    let volumes = texts(body.get("volumes_from")).into_iter().filter_map(|entry| {
-        let owner = match entry.strip_prefix("container:") {
-            Some(rest) => model.service_of_container(head(rest))?.to_string(),
-            None => head(&entry).to_owned(),
-        };
-        Some(("volumes_from", owner))
-    });
-    for (key, owner) in netns.into_iter().chain(others).chain(volumes) {
+    for (what, owner) in needed(model, body) {
         if let Some(relay) = relays.keys().find(|relay| relay.as_str() == owner) {
-            let separator = if key == "volumes_from" { ": " } else { ": service:" };
             return Err(IsolationError::NeedsBody {
                 service: name.clone(),
                 relay: relay.clone(),
-                what: format!("{key}{separator}{owner}"),
+                what,
             });
         }
     }
@@ -110,6 +113,13 @@ pub(super) fn body(spec: &RelaySpec, awaited: bool, expose: Vec<Value>) -> Objec
     if !expose.is_empty() {
         body.insert("expose".to_owned(), Value::Array(expose));
     }
+    if let Some(user) = &spec.user {
+        body.insert("user".to_owned(), json!(user));
+    }
+    if !spec.mounts.is_empty() {
+        let mounts: Vec<_> = spec.mounts.iter().map(mount).collect();
+        body.insert("volumes".to_owned(), Value::Array(mounts));
+    }
     if let Some(test) = &spec.healthcheck {
         let test = std::iter::once("CMD".to_owned()).chain(test.iter().map(|word| escaped(word)));
         let interval = if awaited { "2s" } else { "30s" };
@@ -122,4 +132,14 @@ pub(super) fn body(spec: &RelaySpec, awaited: bool, expose: Vec<Value>) -> Objec
         body.insert("healthcheck".to_owned(), check);
     }
     body
+}
+
+fn mount(mount: &Mount) -> Value {
+    json!({
+        "type": "bind",
+        "source": escaped(&mount.source.to_string_lossy()),
+        "target": escaped(&mount.target),
+        "read_only": true,
+        "bind": {"create_host_path": false},
+    })
 }

@@ -203,7 +203,7 @@ pub(super) fn report_machine(
 }
 
 /// The directory or file of the machine that a mount shows, from the long or the short form.
-fn bind_source(mount: &Value) -> Option<String> {
+pub(super) fn bind_source(mount: &Value) -> Option<String> {
     let source = match mount {
         Value::Object(long) => {
             let kind = long.get("type").and_then(Value::as_str).unwrap_or_default();

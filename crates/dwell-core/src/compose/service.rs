@@ -7,11 +7,11 @@ use serde_json::Value;
 
 use super::error::IsolationError;
 use super::hostname::{Hostname, HostnameError};
-use super::model::{Model, Namespace, Networking, Object, is_true, label, replicas, text};
+use super::model::{Model, Namespace, Networking, Object, is_true, label, labels, replicas, text};
 use super::note::{NoteKind, Notes};
 use super::port::{Port, Protocol, ports};
 use super::scope::Role;
-use crate::name::ServiceName;
+use crate::name::{NodeName, ServiceName};
 
 /// The service names that are taken for the ingress where nothing else says which it is.
 const INGRESS_NAMES: [&str; 4] = ["nginx", "web", "app", "frontend"];
@@ -38,6 +38,12 @@ pub struct Service {
     pub hostnames: Vec<Hostname>,
     /// Whether its labels ask for one instance for all environments.
     pub share: bool,
+    /// The node on which its labels place it.
+    #[serde(default)]
+    pub place: Option<NodeName>,
+    /// Whether its labels let services on other nodes reach it while it runs on this one.
+    #[serde(default)]
+    pub reverse: bool,
     /// The keys of the networks in which it has an address.
     pub networks: Vec<String>,
     /// The service in whose network namespace it lives.
@@ -48,7 +54,8 @@ pub struct Service {
     pub depends_on: BTreeMap<ServiceName, Dependency>,
     /// Whether a healthcheck says when it is ready.
     pub has_healthcheck: bool,
-    /// Whether another service waits for it to end: it is a one-shot job.
+    /// Whether it is a one-shot job: another service waits for it to end, or its label `dwell.job`
+    /// says so.
     pub completes: bool,
 }
 
@@ -183,6 +190,24 @@ fn hostnames(name: &ServiceName, service: &Object) -> Result<Vec<Hostname>, Isol
         .collect()
 }
 
+/// The node that the label `dwell.place`, or else Cilo's `cilo.remote`, names.
+fn place(name: &ServiceName, service: &Object) -> Result<Option<NodeName>, IsolationError> {
+    let labels = labels(service);
+    let label = ["dwell.place", "cilo.remote"].into_iter().find(|key| labels.contains_key(*key));
+    let Some((label, value)) = label.and_then(|key| Some((key, labels.get(key)?))) else {
+        return Ok(None);
+    };
+    if value.trim().is_empty() {
+        return Ok(None);
+    }
+    value.trim().parse().map(Some).map_err(|_| IsolationError::Label {
+        service: name.clone(),
+        label: label.to_owned(),
+        value: value.escape_default().to_string(),
+        why: "it is not the name of a node: letters, digits and `-`",
+    })
+}
+
 /// The facts of one service; what concerns several is filled in by [`settle`].
 fn read(
     model: &Model<'_>,
@@ -210,12 +235,14 @@ fn read(
         ingress: false,
         hostnames: hostnames(name, service)?,
         share: label(service, "share").is_some_and(|value| is_true(&value)),
+        place: place(name, service)?,
+        reverse: label(service, "reverse").is_some_and(|value| is_true(&value)),
         networks: networking.keys(),
         netns_of,
         host_network: networking == Networking::Host,
         depends_on,
         has_healthcheck: has_healthcheck(service),
-        completes: false,
+        completes: label(service, "job").is_some_and(|value| is_true(&value)),
     })
 }
 
@@ -235,7 +262,7 @@ pub(super) fn services(
         .map(|(name, _)| name.clone())
         .collect();
     for service in found.values_mut() {
-        service.completes = awaited.contains(&service.name);
+        service.completes |= awaited.contains(&service.name);
     }
     Ok(found)
 }

@@ -2,10 +2,12 @@
 
 mod facts;
 mod networks;
+mod parts;
 mod properties;
 mod relays;
 mod services;
 mod shared;
+mod travel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -35,6 +37,8 @@ fn relay() -> RelaySpec {
         healthcheck: Some(vec!["relay".to_owned(), "probe".to_owned()]),
         completes: false,
         networks: vec!["dwell-shared-x-default".to_owned()],
+        mounts: Vec::new(),
+        user: None,
     }
 }
 

@@ -12,6 +12,7 @@ use dwell_api::{Code, Problem};
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
+use dwell_core::placement::Choices;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
 
 use super::stamp::DEFAULTS;
@@ -291,6 +292,7 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
                 .cloned()
                 .chain(config.copy.iter().map(ToString::to_string))
                 .collect(),
+            placement: Choices::default(),
         },
         created: node.now(),
         notes: Vec::new(),
