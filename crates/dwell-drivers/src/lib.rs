@@ -4,6 +4,7 @@
 pub mod compose;
 pub mod docker;
 pub mod git;
+pub mod handover;
 pub mod process;
 pub mod session;
 pub mod ssh;
