@@ -5,6 +5,7 @@ pub mod command;
 pub mod compose;
 pub mod docker;
 pub mod git;
+pub mod handover;
 pub mod process;
 pub mod session;
 pub mod ssh;

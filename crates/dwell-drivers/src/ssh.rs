@@ -11,6 +11,8 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use dwell_core::remote::{Remote, SshPort};
+
 use crate::process::Program;
 
 pub use bridge::{Bridge, Link, bridge};
@@ -86,6 +88,17 @@ impl Destination {
             // A jump host's ssh knows nothing of our settings; this keeps it from asking.
             .env("SSH_ASKPASS", "false")
             .env("SSH_ASKPASS_REQUIRE", "force")
+    }
+}
+
+impl From<&Remote> for Destination {
+    fn from(remote: &Remote) -> Self {
+        Self {
+            user: remote.user.as_ref().map(|user| user.as_str().to_owned()),
+            port: remote.port.map(SshPort::get),
+            key: remote.key.as_ref().map(|key| key.as_path().to_owned()),
+            ..Self::new(remote.host.as_str())
+        }
     }
 }
 
