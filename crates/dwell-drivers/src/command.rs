@@ -72,12 +72,9 @@ impl Drop for End {
 }
 
 impl Running {
-    /// Changes the size of its terminal, if it has one.
-    pub fn resize(&self, columns: u16, rows: u16) {
-        if let Some(resize) = &self.resize {
-            // Nobody hears it any more when the terminal is gone.
-            let _ = resize.send((columns, rows));
-        }
+    /// Takes new sizes of its terminal, columns and rows; `None` where it has none.
+    pub fn sizes(&self) -> Option<mpsc::UnboundedSender<(u16, u16)>> {
+        self.resize.clone()
     }
 
     /// Waits for its end: the exit code, or 128 and the signal that ended it.

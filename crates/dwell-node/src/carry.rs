@@ -6,6 +6,7 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use dwell_api::Problem;
 use dwell_api::exec::{FRAME_MAX, Frame};
+use futures_util::future::BoxFuture;
 use futures_util::stream::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -21,7 +22,7 @@ pub(crate) struct Far<'a> {
 pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     far: Far<'_>,
-    resize: impl AsyncFn(u16, u16),
+    resize: impl Fn(u16, u16) -> BoxFuture<'static, ()>,
     code: impl Future<Output = Result<i32, Problem>>,
 ) {
     let Far { mut output, mut input } = far;

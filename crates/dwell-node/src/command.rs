@@ -10,7 +10,7 @@ use dwell_api::exec::{Command, CommandKind, PROTOCOL};
 use dwell_api::{Code, Problem};
 use dwell_core::environment::Environment;
 use dwell_drivers::command::{self, Spec};
-use futures_util::stream;
+use futures_util::{FutureExt, stream};
 use hyper_util::rt::TokioIo;
 
 use crate::api::{Refusal, switching, upgrade_of};
@@ -45,10 +45,16 @@ pub(crate) async fn serve(
             let piece = output.recv().await?;
             Some((Ok((piece.stderr, piece.bytes)), output))
         });
-        let running = tokio::sync::Mutex::new(running);
-        let resize = async |columns, rows| running.lock().await.resize(columns, rows);
+        let sizes = running.sizes();
+        let resize = |columns, rows| {
+            if let Some(sizes) = &sizes {
+                // A command that has ended has no terminal any more.
+                let _ = sizes.send((columns, rows));
+            }
+            std::future::ready(()).boxed()
+        };
         let code = async {
-            let ended = running.lock().await.ended().await;
+            let ended = running.ended().await;
             ended.map_err(|error| file("waiting for a command in", &spec.directory, &error))
         };
         carry(upgraded, Far { output: Box::pin(output), input }, resize, code).await;

@@ -7,7 +7,7 @@ use axum::response::Response;
 use dwell_api::exec::{Exec, PROTOCOL};
 use dwell_api::{Code, Problem};
 use dwell_drivers::docker::{Exec as Running, ExecSpec};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -90,11 +90,11 @@ async fn find(node: &Node, name: &str, exec: &Exec) -> Result<String, Problem> {
 async fn talk<S: AsyncRead + AsyncWrite + Unpin>(node: Arc<Node>, stream: S, running: Running) {
     let Running { id, output, input } = running;
     let output = output.map(|piece| piece.map(|p| (p.stderr, p.bytes)).or_problem());
-    let (sized, ended) = ((node.clone(), id.clone()), (node, id));
-    let resize = async move |columns, rows| {
+    let resize = |columns, rows| {
+        let (node, id) = (node.clone(), id.clone());
         // A command that has ended has no terminal any more.
-        let _ = sized.0.engine.resize_exec(&sized.1, columns, rows).await;
+        async move { drop(node.engine.resize_exec(&id, columns, rows).await) }.boxed()
     };
-    let code = async move { ended.0.engine.exec_exit_code(&ended.1).await.or_problem() };
+    let code = async { node.engine.exec_exit_code(&id).await.or_problem() };
     carry(stream, Far { output: Box::pin(output), input }, resize, code).await;
 }

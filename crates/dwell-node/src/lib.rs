@@ -28,6 +28,7 @@ mod reserve;
 mod resolver;
 mod session;
 mod start;
+mod travel;
 mod variables;
 mod view;
 mod watch;

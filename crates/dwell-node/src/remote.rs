@@ -7,7 +7,6 @@ mod connect;
 mod mirror;
 mod publish;
 mod register;
-mod send;
 pub(crate) mod standin;
 mod whole;
 
@@ -416,7 +415,7 @@ fn link(peer: &Peer) -> (LinkState, Option<Hello>) {
 
 /// Follows what a node shows while its link is up, and publishes it; when the link goes down,
 /// publishes that.
-async fn follow(node: Arc<Node>, peer: Arc<Peer>) {
+async fn mirror_peer(node: Arc<Node>, peer: Arc<Peer>) {
     let mut state = peer.carrier.state();
     loop {
         state.mark_unchanged();

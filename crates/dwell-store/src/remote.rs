@@ -71,11 +71,11 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a service a loopback address; a taken address, or a service that has one, is
-    /// `Exists`.
-    pub async fn add_loopback(&self, record: &LoopbackRecord) -> Result<(), StoreError> {
+    /// Gives a service a loopback address instead of the one it has; a taken address is `Exists`.
+    pub async fn put_loopback(&self, record: &LoopbackRecord) -> Result<(), StoreError> {
         sqlx::query(
-            "insert into loopback (address, node, environment, service) values ($1, $2, $3, $4)",
+            "insert into loopback (address, node, environment, service) values ($1, $2, $3, $4) \
+             on conflict (node, environment, service) do update set address = $1",
         )
         .bind(record.address.to_string())
         .bind(record.node.as_str())
@@ -104,15 +104,10 @@ impl Store {
             .collect()
     }
 
-    /// Takes back the loopback addresses of an environment that is gone from a node.
-    pub async fn release_loopbacks(
-        &self,
-        node: &NodeName,
-        environment: &EnvironmentId,
-    ) -> Result<(), StoreError> {
-        sqlx::query("delete from loopback where node = $1 and environment = $2")
-            .bind(node.as_str())
-            .bind(environment.as_str())
+    /// Takes a loopback address back.
+    pub async fn release_loopback(&self, address: Ipv4Addr) -> Result<(), StoreError> {
+        sqlx::query("delete from loopback where address = $1")
+            .bind(address.to_string())
             .execute(&self.pool)
             .await?;
         Ok(())

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use dwell_api::environment::InProject;
 use dwell_api::remote::Target;
 use dwell_api::{Code, Problem, endpoint};
-use dwell_core::{EnvironmentId, NodeName};
+use dwell_core::{EnvironmentId, NodeName, ProjectName};
 use hyper_util::rt::TokioIo;
 
 use super::Refusal;
@@ -38,12 +38,14 @@ pub(super) async fn elsewhere(
         ["v1", "environments", name, rest @ ..]
             if !rest.first().is_some_and(|word| DECIDED_HERE.contains(word)) =>
         {
-            match place_of(&node, name, &request).await {
+            let query = axum::extract::Query::<InProject>::try_from_uri(request.uri()).ok();
+            let project = query.and_then(|query| query.0.project);
+            match place_of(&node, name, project.as_ref()).await {
                 Some((there, id)) => {
                     let place = endpoint::fill(endpoint::ENVIRONMENT, &[id.as_str()]);
                     let full = rest.iter().fold(place, |path, word| format!("{path}/{word}"));
                     if rest.is_empty() {
-                        return one(&node, &there, &id, request, &full).await;
+                        return one(&node, &there, &id, request.method() == Method::GET, &full).await;
                     }
                     passed(&node, &there, request, &full).await
                 }
@@ -64,13 +66,11 @@ pub(super) async fn elsewhere(
 async fn place_of(
     node: &Node,
     name: &str,
-    request: &Request,
+    project: Option<&ProjectName>,
 ) -> Option<(NodeName, EnvironmentId)> {
-    let query = axum::extract::Query::<InProject>::try_from_uri(request.uri()).ok();
-    let project = query.and_then(|query| query.0.project);
-    let (there, id) = node.remotes.find(name, project.as_ref())?;
+    let (there, id) = node.remotes.find(name, project)?;
     // What is here comes first.
-    match node.find(name, project.as_ref()).await {
+    match node.find(name, project).await {
         Err(problem) if problem.code == Code::NotFound => Some((there, id)),
         _ => None,
     }
@@ -81,17 +81,17 @@ async fn one(
     node: &Arc<Node>,
     there: &NodeName,
     id: &EnvironmentId,
-    request: Request,
+    reads: bool,
     path: &str,
 ) -> Response {
     let fresh = async {
         let mut client = node.remotes.client(there).await?;
         client.get(path).await.map_err(dwell_api::ClientError::into_problem)
     };
-    if request.method() == Method::GET
+    if reads
         && let Ok(Ok(environment)) = tokio::time::timeout(ANSWER_LIMIT, fresh).await
     {
-        return axum::Json(node.remotes.shown_now(there, id, environment)).into_response();
+        return axum::Json(node.remotes.shown_now(there, &node.id, environment)).into_response();
     }
     match node.remotes.shown(there, id, &node.id) {
         Some(last) => axum::Json(last).into_response(),

@@ -155,7 +155,7 @@ pub(super) async fn read(
     let model = delivered
         .specification
         .model_in(root)
-        .map_err(|e| Problem::new(Code::InvalidCompose, e.to_string()))?;
+        .or_problem()?;
     let mut config = project::load(environment.directory()).await?;
     config.ingress.clone_from(&delivered.specification.ingress);
     config.ingress_hostnames =

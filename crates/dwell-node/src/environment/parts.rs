@@ -140,7 +140,7 @@ fn pack(context: &Context, reading: &Reading, part: Part) -> Result<Packed, Prob
         root,
         environment.directory(),
     )
-    .map_err(|e| Problem::new(Code::InvalidCompose, e.to_string()))?;
+    .or_problem()?;
     let specification = Specification {
         ingress: reading.config.ingress.clone(),
         hostnames: project::hostnames(&reading.config)?,
@@ -395,6 +395,12 @@ impl IntoProblem for dwell_core::placement::PlacementError {
     fn into_problem(self) -> Problem {
         Problem::new(Code::InvalidArgument, self.to_string())
             .hint("`dwell status` lists services, `dwell remote ls` nodes")
+    }
+}
+
+impl IntoProblem for dwell_core::compose::AnchorError {
+    fn into_problem(self) -> Problem {
+        Problem::new(Code::InvalidCompose, self.to_string())
     }
 }
 

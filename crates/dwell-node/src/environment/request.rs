@@ -14,7 +14,6 @@ use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::placement::Choices;
-use dwell_core::placement::Choices;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
 
 use super::stamp::DEFAULTS;
@@ -316,7 +315,6 @@ pub(crate) async fn planned(node: &Node, create: &CreateEnvironment) -> Result<E
                 .cloned()
                 .chain(config.copy.iter().map(ToString::to_string))
                 .collect(),
-            placement: Choices::default(),
         },
         created: node.now(),
         notes: Vec::new(),

@@ -74,7 +74,7 @@ struct Port {
 }
 
 fn refuse(arrival: Arrival, problem: &Problem) {
-    arrival.refuse(&serde_json::to_vec(problem).unwrap_or_default());
+    arrival.refuse(serde_json::to_vec(problem).unwrap_or_default());
 }
 
 fn not_given(what: &str) -> Problem {
@@ -130,7 +130,11 @@ async fn serve(
                 datagrams: port.datagrams,
             };
             match node.remotes.dial(&name, &target).await {
-                Ok(far) => drop(mux::pump(far, arrival.accept()).await),
+                Ok(mut far) => {
+                    // What goes wrong is for both ends to see.
+                    let mut near = arrival.accept();
+                    let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+                }
                 Err(problem) => refuse(arrival, &problem),
             }
         }

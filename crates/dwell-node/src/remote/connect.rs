@@ -77,9 +77,9 @@ impl Guard for Process {
 fn link_error(why: &Why) -> LinkError {
     let text = why.to_string();
     match why {
-        Why::HostKeyUnknown { .. } | Why::HostKeyChanged { .. } => LinkError::HostKey { why: text },
-        Why::Denied { .. } => LinkError::Denied { why: text },
-        Why::NotFound { .. } => LinkError::Missing { why: text },
+        Why::HostKeyUnknown | Why::HostKeyChanged { .. } => LinkError::HostKey { why: text },
+        Why::PermissionDenied { .. } => LinkError::Denied { why: text },
+        Why::CommandNotFound { .. } => LinkError::Missing { why: text },
         _ => LinkError::Failed { why: text },
     }
 }

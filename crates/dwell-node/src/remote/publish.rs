@@ -1,15 +1,15 @@
 //! The names of what runs on other nodes, and the loopback addresses behind them: one address a
 //! service, on which this node listens at the service's ports and dials.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use dwell_api::Problem;
 use dwell_api::remote::{SeenEnvironment, Target};
-use dwell_core::address::loopback;
+use dwell_api::{Code, Problem};
+use dwell_core::address::{Destination, loopback_addresses};
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 use dwell_net::forward::{Forward, Listen};
 use dwell_net::names::Name;
@@ -80,41 +80,42 @@ async fn addresses(
     shown: &[SeenEnvironment],
 ) -> Result<Addresses, Problem> {
     let _one_at_a_time = node.allocation.lock().await;
-    let known = node.store.loopbacks().await.or_problem()?;
-    let here: HashSet<&EnvironmentId> = shown.iter().map(|seen| &seen.environment.id).collect();
-    let mut found = Addresses::new();
-    let mut taken: HashSet<Ipv4Addr> = HashSet::new();
-    for record in &known {
-        if record.node == *name && !here.contains(&record.environment) {
-            node.store.release_loopbacks(name, &record.environment).await.or_problem()?;
+    let to = |environment: &EnvironmentId, service: &ServiceName, node: &NodeName| Destination {
+        node: node.clone(),
+        environment: environment.clone(),
+        service: service.clone(),
+    };
+    let wanted: BTreeSet<Destination> = shown
+        .iter()
+        .flat_map(|seen| {
+            let services = seen.environment.services.iter();
+            services.map(|service| to(&seen.environment.id, &service.name, name))
+        })
+        .collect();
+    let mut held = BTreeMap::new();
+    for record in node.store.loopbacks().await.or_problem()? {
+        let destination = to(&record.environment, &record.service, &record.node);
+        if record.node == *name && !wanted.contains(&destination) {
+            node.store.release_loopback(record.address).await.or_problem()?;
+        } else {
+            held.insert(destination, record.address);
+        }
+    }
+    let pool = node.config.forward.pool;
+    let found = loopback_addresses(pool, &held, &BTreeSet::new(), &wanted).map_err(|e| {
+        Problem::new(Code::PoolExhausted, e.to_string())
+            .hint("set a larger `[forward] pool` in the node's config.toml")
+    })?;
+    for (destination, address) in &found {
+        if held.get(destination) == Some(address) {
             continue;
         }
-        taken.insert(record.address);
-        if record.node == *name {
-            found.insert((record.environment.clone(), record.service.clone()), record.address);
-        }
+        let Destination { node: peer, environment, service } = destination.clone();
+        let record = LoopbackRecord { address: *address, node: peer, environment, service };
+        node.store.put_loopback(&record).await.or_problem()?;
     }
-    for seen in shown {
-        for service in &seen.environment.services {
-            let key = (seen.environment.id.clone(), service.name.clone());
-            if found.contains_key(&key) {
-                continue;
-            }
-            let address = loopback(node.config.forward.pool, &taken).map_err(|exhausted| {
-                Problem::new(dwell_api::Code::PoolExhausted, exhausted.to_string())
-            })?;
-            taken.insert(address);
-            let record = LoopbackRecord {
-                address,
-                node: name.clone(),
-                environment: key.0.clone(),
-                service: key.1.clone(),
-            };
-            node.store.add_loopback(&record).await.or_problem()?;
-            found.insert(key, address);
-        }
-    }
-    Ok(found)
+    let keyed = found.into_iter().map(|(to, address)| ((to.environment, to.service), address));
+    Ok(keyed.collect())
 }
 
 fn forwards(

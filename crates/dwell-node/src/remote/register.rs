@@ -9,7 +9,7 @@ use dwell_core::remote::Remote;
 use dwell_net::carrier::Carrier;
 
 use super::mirror::{self, Mirror};
-use super::{Peer, answer, connect, follow};
+use super::{Peer, answer, connect, mirror_peer};
 use crate::facts::make_directory;
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -50,7 +50,7 @@ fn begin(node: &Arc<Node>, remote: Remote) -> Arc<Peer> {
         notes: Mutex::default(),
         tasks: Mutex::default(),
     });
-    let following = tokio::spawn(follow(node.clone(), peer.clone())).abort_handle();
+    let following = tokio::spawn(mirror_peer(node.clone(), peer.clone())).abort_handle();
     peer.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(following);
     let mut peers = node.remotes.peers.write().unwrap_or_else(PoisonError::into_inner);
     if let Some(old) = peers.insert(name, peer.clone()) {

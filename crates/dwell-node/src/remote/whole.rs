@@ -1,25 +1,25 @@
 //! An environment whose home is another node: its project is resolved here, its sources are sent
 //! there, and that node's daemon does the rest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use dwell_api::client::Lines;
 use dwell_api::environment::{CreateEnvironment, InProject, Up};
 use dwell_api::event::Outcome;
-use dwell_api::remote::{Delivery, SeenEnvironment, Specification};
+use dwell_api::remote::{Delivery, SeenEnvironment};
 use dwell_api::{ClientError, Code, Event, Problem, StepState, endpoint};
-use dwell_core::compose::{self, Travel, anchor};
+use dwell_core::compose::{self, Journey, Specification};
 use dwell_core::environment::Environment;
-use dwell_core::{EnvironmentId, NodeName};
+use dwell_core::tree::TreePath;
+use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use super::{mirror, send};
 use crate::environment::planned;
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
-use crate::project;
+use crate::{project, travel};
 
 /// How often a broken link is made anew while an operation goes on at its other end.
 const RECONNECTS: u32 = 5;
@@ -92,9 +92,9 @@ async fn deliver(
     let resolved = resolve(node, &environment, variables).await?;
     resolving.done();
     let sending = Telling::begin(operation, &format!("sending sources to {there}"));
-    let sent = send::sources(node, there, &environment, &resolved.root).await?;
-    for note in &sent.notes {
-        operation.note(note.clone());
+    let sent = travel::send(node, there, &environment, &resolved.root, &resolved.extra).await?;
+    for note in sent.notes.into_iter().chain(resolved.notes) {
+        operation.note(note);
     }
     sending.done();
     Ok(Delivery {
@@ -103,6 +103,7 @@ async fn deliver(
         sent: Some(sent.sent),
         force: up.force,
         specification: resolved.specification,
+        elsewhere: BTreeMap::new(),
         part_of: None,
         trusted: resolved.trusted,
     })
@@ -113,6 +114,11 @@ pub(super) struct Resolved {
     pub(super) specification: Specification,
     /// The root that paths of the specification are relative to.
     pub(super) root: PathBuf,
+    /// Paths below it that the services need.
+    pub(super) extra: Vec<TreePath>,
+    /// What people should know.
+    pub(super) notes: Vec<String>,
+    /// The hash of its commands, which the user trusted here.
     pub(super) trusted: Option<String>,
 }
 
@@ -127,20 +133,28 @@ async fn resolve(
     let mut model =
         read.config().await.map_err(|e| crate::environment::explain(e, environment.directory()))?;
     project::label_model(&mut model, &config);
-    let root = send::root(&environment.source).await?;
-    let services = compose::services(&model).or_problem()?;
-    let all = services.keys().cloned().collect();
-    let travel: Travel = compose::travel(&model, &root, &all).or_problem()?;
-    drop(travel);
+    let root = travel::root(&environment.source).await?;
+    let services: BTreeSet<ServiceName> =
+        compose::services(&model).or_problem()?.into_keys().collect();
+    let journey = Journey { model: &model, services: &services, root: &root, host: &[] };
+    let luggage = compose::travel(&journey).or_problem()?;
+    let specification = Specification::new(
+        environment.project.clone(),
+        environment.suffix.clone(),
+        &model,
+        &root,
+        &environment.source,
+    )
+    .or_problem()?;
     Ok(Resolved {
         specification: Specification {
-            model: anchor(&model, &root).or_problem()?,
-            suffix: environment.suffix.clone(),
             ingress: config.ingress.clone(),
-            hostnames: config.ingress_hostnames.clone(),
-            elsewhere: BTreeMap::new(),
+            hostnames: project::hostnames(&config)?,
+            ..specification
         },
         root,
+        extra: luggage.needs.into_iter().map(|luggage| luggage.path).collect(),
+        notes: luggage.notes.iter().map(ToString::to_string).collect(),
         trusted: trusted.map(|subject| subject.hash),
     })
 }
