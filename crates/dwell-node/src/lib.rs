@@ -7,6 +7,7 @@ mod cleanup;
 mod command;
 mod doctor;
 mod doors;
+mod elsewhere;
 mod environment;
 mod exec;
 mod facts;

@@ -1,5 +1,7 @@
 //! Publishing: from what runs to the names that DNS and the proxy answer.
 
+use std::collections::BTreeMap;
+
 use dwell_core::EnvironmentId;
 use dwell_core::environment::Environment;
 use dwell_core::observed::Container;
@@ -17,7 +19,23 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
         project: &environment.project,
         suffix: &environment.suffix,
     };
-    let observed = world::addresses(containers);
+    let mut observed = world::addresses(containers);
+    let mut down = BTreeMap::new();
+    for service in facts.services.values() {
+        let Some(there) = environment.elsewhere(&service.name) else { continue };
+        // What stands in for it in the environment's network is not where others find it.
+        observed.remove(&service.name);
+        let Some(part) = environment.parts.get(there) else { continue };
+        if let Some(address) = node.remotes.address(there, part, &service.name)
+            && node.remotes.serves(there, part, &service.name)
+        {
+            observed.insert(service.name.clone(), vec![address]);
+            if let Some(why) = node.remotes.down(there) {
+                let why = format!("node {there} cannot be reached: {why}");
+                down.insert(std::net::IpAddr::V4(address), why);
+            }
+        }
+    }
     let label = environment.label();
     let ports: std::collections::HashMap<String, u16> = facts
         .services
@@ -35,6 +53,7 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
         .map(|own| {
             let full = own.short.then(|| full_name(&own.name, environment)).flatten();
             Name {
+                unreachable: own.addresses.iter().find_map(|address| down.get(address).cloned()),
                 http_port: ports.get(&own.name).copied(),
                 fqdn: own.name,
                 wildcard: own.wildcard,
@@ -42,7 +61,6 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
                 full,
                 owner_label: label.clone(),
                 addresses: own.addresses,
-                unreachable: None,
             }
         })
         .collect()

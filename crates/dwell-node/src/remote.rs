@@ -12,6 +12,7 @@ mod whole;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use dwell_api::remote::{Hello, LinkState, Pong, READY, RemoteNode, Seen, Target}
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::remote::Remote;
-use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName};
+use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
 use dwell_net::carrier::{Carrier, DialError, LinkError, State};
 use dwell_net::forward::{Dial, Forwards};
 use dwell_net::mux::{Mux, Refusal, Stream};
@@ -60,6 +61,8 @@ pub(crate) struct Peer {
     mirror: Mirror,
     /// The owners of names that were published for it.
     published: Mutex<HashSet<String>>,
+    /// The addresses here of the services there.
+    addresses: Mutex<publish::Addresses>,
     /// What people should know about its names and addresses.
     notes: Mutex<Vec<String>>,
     tasks: Mutex<Vec<tokio::task::AbortHandle>>,
@@ -334,6 +337,57 @@ impl Remotes {
             seen.origin.as_ref().is_some_and(|origin| origin.part_of.as_ref() == Some(home))
         };
         Some(last.seen.environments.into_iter().find(is_part)?.environment)
+    }
+
+    /// Whether an environment was last seen running, or wanted so, on a node.
+    pub(crate) fn runs(&self, name: &NodeName, id: &EnvironmentId) -> bool {
+        let seen = self.peer(name).ok().and_then(|peer| peer.mirror.environment(id));
+        seen.is_some_and(|seen| {
+            seen.environment.desired == dwell_api::environment::Desired::Running
+        })
+    }
+
+    /// What an environment was last seen to be on a node, and whether that can be reached now.
+    pub(crate) fn last(&self, name: &NodeName, id: &EnvironmentId) -> (Option<Environment>, bool) {
+        match self.peer(name) {
+            Ok(peer) => {
+                let seen = peer.mirror.environment(id).map(|seen| seen.environment);
+                (seen, peer.down().is_none())
+            }
+            Err(_) => (None, false),
+        }
+    }
+
+    /// The address here that stands for a service on a node, and whether it can be reached now.
+    pub(crate) fn address(
+        &self,
+        name: &NodeName,
+        id: &EnvironmentId,
+        service: &ServiceName,
+    ) -> Option<Ipv4Addr> {
+        let peer = self.peer(name).ok()?;
+        let addresses = peer.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.get(&(id.clone(), service.clone())).copied()
+    }
+
+    /// Whether a service was last seen running on a node.
+    pub(crate) fn serves(
+        &self,
+        name: &NodeName,
+        id: &EnvironmentId,
+        service: &ServiceName,
+    ) -> bool {
+        let (seen, _) = self.last(name, id);
+        let services = seen.map(|environment| environment.services).unwrap_or_default();
+        services.iter().any(|seen| seen.name == *service && seen.replicas.0 > 0)
+    }
+
+    /// Why a node cannot be reached; `None` while it can.
+    pub(crate) fn down(&self, name: &NodeName) -> Option<String> {
+        match self.peer(name) {
+            Ok(peer) => peer.down(),
+            Err(problem) => Some(problem.message),
+        }
     }
 
     /// Looks at a node now and remembers what it shows.

@@ -143,6 +143,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     let doors = Doors::new(listen(&node.paths.socket())?, dialled);
     tokio::spawn(remote::listen(node.clone(), listen(&node.paths.link_socket())?));
     remote::open(&node).await?;
+    remote::standin::listen_again(&node).await;
     tokio::spawn(listeners::run(node.clone()));
     tokio::spawn(settle_then_watch(node.clone()));
     tracing::info!(node = %node.id, version = env!("CARGO_PKG_VERSION"), "ready");

@@ -111,6 +111,7 @@ pub(super) async fn forget(context: &mut Context) -> Result<(), Problem> {
     node.store.forget_sessions(&id).await.or_problem()?;
     node.store.forget_environment(&id).await.or_problem()?;
     node.facts.forget(&id);
+    crate::remote::standin::forget(node, &id);
     node.names.remove(id.as_str());
     Ok(())
 }

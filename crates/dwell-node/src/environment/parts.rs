@@ -111,6 +111,7 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
         let Some(reading) = &context.reading else { return Ok(()) };
         part_of(reading, &placement, &context.environment, &NodeName::local())?
     };
+    standin::keep(&context.node, &context.environment.id, &home.away)?;
     if let Some(reading) = &mut context.reading {
         reading.model = home.model;
         reading.away = home.away;

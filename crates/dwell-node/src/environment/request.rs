@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up};
+use dwell_api::environment::{
+    AgentPlace, CreateEnvironment, Destroy, Flags, Losses, Up, Variables,
+};
 use dwell_api::event::Outcome;
 use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem};
@@ -14,7 +16,7 @@ use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::placement::Choices;
-use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
+use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName};
 
 use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
@@ -77,6 +79,14 @@ pub(crate) async fn begin_up(
     let variables: BTreeMap<String, String> =
         std::mem::take(&mut up.variables).0.into_iter().collect();
     let delivery = up.delivery.take();
+    if delivery.is_none()
+        && let Some((there, existing)) = elsewhere(&node, name, project, &up).await?
+    {
+        up.variables = Variables(variables.into_iter().collect());
+        let done = crate::remote::up(&node, &operation, key, &there, existing, up).await;
+        operation.end(done);
+        return Ok(());
+    }
     let found = match (&up.create, &delivery) {
         (Some(create), Some(delivery)) => {
             let project = &delivery.specification.project;
@@ -131,6 +141,49 @@ pub(crate) async fn begin_up(
     merge_choices(&mut request);
     let context = Context::new(node, operation, kind, request, variables);
     run(context.delivered(delivery), key).await
+}
+
+/// The other node that an environment has its home on, or is to have, and its identity there.
+async fn elsewhere(
+    node: &Node,
+    name: &str,
+    project: Option<&ProjectName>,
+    up: &Up,
+) -> Result<Option<(NodeName, Option<EnvironmentId>)>, Problem> {
+    let here = match &up.create {
+        Some(create) => meant(node, name, project, create).await?,
+        None => match node.find(name, project).await {
+            Err(problem) if problem.code == Code::NotFound => None,
+            found => Some(found?),
+        },
+    };
+    if here.is_some() {
+        return Ok(None);
+    }
+    let of = match (&up.create, project) {
+        (_, Some(project)) => Some(project.clone()),
+        (Some(create), None) if is_project(create) => Some(own_project(create).await?),
+        _ => None,
+    };
+    let wanted = wanted_home(&up.placement);
+    if let Some((there, id)) = node.remotes.find(name, of.as_ref()) {
+        if let Some(other) = wanted.filter(|wanted| **wanted != there) {
+            let message = format!("environment `{name}` has its home on node `{there}`");
+            return Err(Problem::new(Code::Conflict, message)
+                .hint(format!("`dwell move {name} --to {other}` moves it")));
+        }
+        return Ok(Some((there, Some(id))));
+    }
+    Ok(wanted.filter(|_| up.create.is_some()).map(|there| (there.clone(), None)))
+}
+
+/// The node that flags alone make the home: everything is to run there, with the agent.
+fn wanted_home(flags: &Flags) -> Option<&NodeName> {
+    let whole = flags.remote_services.is_empty()
+        && flags.local_services.is_empty()
+        && flags.agent != Some(AgentPlace::Local);
+    let there = flags.remote.as_ref().filter(|node| whole && !node.is_local())?;
+    flags.place.iter().all(|own| own.node == *there).then_some(there)
 }
 
 /// Takes an environment down.
@@ -334,11 +387,7 @@ async fn meant(
 ) -> Result<Option<Environment>, Problem> {
     let own = match project.or(create.project.as_ref()) {
         Some(given) => Some(given.clone()),
-        None if is_project(create) => {
-            let source = source_directory(&create.source).await?;
-            let configured = project::load(&source).await?.project;
-            Some(configured.map_or_else(|| project_of(&source), Ok)?)
-        }
+        None if is_project(create) => Some(own_project(create).await?),
         None => None,
     };
     match own {
@@ -348,6 +397,13 @@ async fn meant(
             found => found.map(Some),
         },
     }
+}
+
+/// The project of a source: the one that it says, else its directory's name.
+async fn own_project(create: &CreateEnvironment) -> Result<ProjectName, Problem> {
+    let source = source_directory(&create.source).await?;
+    let configured = project::load(&source).await?.project;
+    configured.map_or_else(|| project_of(&source), Ok)
 }
 
 /// Whether a directory is a project, or is said to be one.
@@ -432,7 +488,13 @@ async fn nothing_to_do(
     variables: &BTreeMap<String, String>,
     delivery: Option<&Delivery>,
 ) -> Option<Outcome> {
-    let asks = up.build || up.recreate || !up.shared.is_empty() || !up.isolate.is_empty();
+    let asks = up.build
+        || up.recreate
+        || !up.shared.is_empty()
+        || !up.isolate.is_empty()
+        || !up.placement.is_empty()
+        // What runs elsewhere may need its sources anew.
+        || !environment.parts.is_empty();
     if asks || environment.desired != Desired::Running {
         return None;
     }

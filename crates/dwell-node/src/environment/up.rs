@@ -133,7 +133,27 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     let id = context.environment.id.clone();
     former::keep(context)?;
     node.facts.put(&id, &node.directory(&id), facts)?;
-    match start(context, &isolated.compose).await {
+    // Each side may wait for services of the other.
+    let elsewhere = super::parts::bring_up(
+        node.clone(),
+        context.operation.clone(),
+        context.environment.clone(),
+        std::mem::take(&mut context.deliveries),
+        context.request.up.clone(),
+    );
+    let (here, there) = tokio::join!(start_here(context, &isolated.compose), elsewhere);
+    there?;
+    here?;
+    world::look_at(&node, &id).await;
+    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
+        context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
+    }
+    Ok(())
+}
+
+/// Starts what runs here.
+async fn start_here(context: &mut Context, compose: &Value) -> Result<(), Problem> {
+    match start(context, compose).await {
         // A phantom of a container that the engine lost still holds the name: take others.
         Err(ComposeError::Failed { why, .. }) if why.contains("is already in use by container") => {
             context.environment.generation = context.environment.generation.next();
@@ -141,15 +161,10 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
             remove_leftovers(context).await?;
             let again = isolate(context)?;
             let result = start(context, &again.compose).await;
-            explain_failure(context, result).await?;
+            explain_failure(context, result).await
         }
-        result => explain_failure(context, result).await?,
+        result => explain_failure(context, result).await,
     }
-    world::look_at(&node, &id).await;
-    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
-        context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
-    }
-    Ok(())
 }
 
 /// A failure to start says more when it comes with the last words of what ended.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use dwell_api::remote::{SeenEnvironment, Target};
@@ -25,13 +25,14 @@ const PRIVILEGED: u16 = 1024;
 const RAISED: u16 = 10_000;
 
 /// The addresses of the services on one node.
-type Addresses = BTreeMap<(EnvironmentId, ServiceName), Ipv4Addr>;
+pub(super) type Addresses = BTreeMap<(EnvironmentId, ServiceName), Ipv4Addr>;
 
 /// Publishes what a node shows, or that it cannot be reached. Gives what people should know.
 pub(super) async fn publish(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<Vec<String>, Problem> {
     let name = &peer.remote.name;
     let shown = peer.mirror.last().map(|last| last.seen.environments).unwrap_or_default();
     let addresses = addresses(node, name, &shown).await?;
+    peer.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&addresses);
     let owner = format!("remote:{name}");
     let down = peer.down();
     let forwards = match &down {
@@ -59,6 +60,11 @@ pub(super) async fn publish(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<Vec<St
         notes.extend(node.remotes.forwards.set(&owner, all).iter().map(ToString::to_string));
     }
     set_names(node, peer, &shown, &addresses, down.as_deref(), &raised);
+    // The names of this node's own environments that have a part there.
+    let homes = shown.iter().filter_map(|seen| seen.origin.as_ref()?.part_of.clone());
+    for home in homes.collect::<HashSet<EnvironmentId>>() {
+        node.publish(&home).await;
+    }
     Ok(notes)
 }
 

@@ -47,6 +47,7 @@ fn begin(node: &Arc<Node>, remote: Remote) -> Arc<Peer> {
         remote,
         carrier,
         published: Mutex::default(),
+        addresses: Mutex::default(),
         notes: Mutex::default(),
         tasks: Mutex::default(),
     });

@@ -89,7 +89,7 @@ async fn deliver(
     let planned = Environment { tree: None, ..planned(node, create).await? };
     let environment = Environment { root: planned.source.clone(), ..planned };
     let resolving = Telling::begin(operation, "reading the compose project");
-    let resolved = resolve(node, &environment, variables).await?;
+    let resolved = resolve(&environment, variables).await?;
     resolving.done();
     let sending = Telling::begin(operation, &format!("sending sources to {there}"));
     let sent = travel::send(node, there, &environment, &resolved.root, &resolved.extra).await?;
@@ -123,7 +123,6 @@ pub(super) struct Resolved {
 }
 
 async fn resolve(
-    node: &Node,
     environment: &Environment,
     variables: &BTreeMap<String, String>,
 ) -> Result<Resolved, Problem> {
