@@ -49,6 +49,9 @@ pub(crate) enum NodeAction {
         #[arg(long, hide = true)]
         background: bool,
     },
+    /// Hand standard input and output over to the daemon, for another node that speaks to it
+    #[command(hide = true)]
+    Bridge,
     /// Print the OpenAPI document of its API
     #[command(after_help = "Examples:\n  dwell node openapi > dwell.openapi.json")]
     Openapi,

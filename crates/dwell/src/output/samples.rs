@@ -25,6 +25,8 @@ pub(crate) fn environment(name: &str, project: &str) -> Environment {
         url: Some(format!("http://{project}.{host}")),
         sessions: 1,
         created: 0,
+        node: None,
+        seen: None,
         notes: Vec::new(),
     }
 }
