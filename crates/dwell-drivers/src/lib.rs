@@ -2,6 +2,7 @@
 //! thin, says what failed on which object, and bounds every call in time.
 
 pub mod compose;
+pub mod deploy;
 pub mod docker;
 pub mod git;
 pub mod handover;
