@@ -1,5 +1,8 @@
 //! Subnets for environments, out of one pool: blocks sized to what will run in them, first fit,
-//! never overlapping with anything that the machine already uses.
+//! never overlapping with anything that the machine already uses. And loopback addresses for what
+//! runs on other nodes.
+
+mod forward;
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -7,6 +10,8 @@ use std::str::FromStr;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
+
+pub use forward::{Destination, LoopbackExhausted, LoopbackPool, loopback_addresses};
 
 /// The longest prefix of a block: 16 addresses.
 const LONGEST_PREFIX: u8 = 28;

@@ -9,6 +9,7 @@
 
 mod anchor;
 mod bond;
+mod demand;
 mod error;
 mod hostname;
 mod image;
@@ -35,6 +36,7 @@ use serde_json::{Map, Value, json};
 
 pub use anchor::{AnchorError, anchor, unanchor};
 pub use bond::{Bond, bonds};
+pub use demand::demand;
 pub use error::IsolationError;
 pub use hostname::{Hostname, HostnameError};
 pub use inputs::{Inputs, inputs, variables};

@@ -14,12 +14,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use error::ConfigError;
-pub use node::{DnsConfig, NetworkConfig, NodeConfig, ProxyConfig, SharedConfig};
-pub use path::{CopyPattern, PathError, ProjectPath};
+pub use node::{
+    DnsConfig, ForwardConfig, NetworkConfig, NodeConfig, ProxyConfig, RemoteConfig, SharedConfig,
+};
+pub use path::{CopyPattern, HostPath, PathError, ProjectPath};
 pub use project::schema;
 pub use render::{render, variables};
 
-use crate::{ProjectName, ServiceName, Suffix};
+use crate::{NodeName, ProjectName, ServiceName, Suffix};
 
 /// The name of a project's own file, in its root.
 pub const PROJECT_FILE: &str = "dwell.toml";
@@ -65,6 +67,12 @@ pub struct ProjectConfig {
     pub ingress_hostnames: Vec<String>,
     /// Services of which all environments share one instance.
     pub share: Vec<ServiceName>,
+    /// The node of services that do not run where the environment is asked for.
+    pub place: BTreeMap<ServiceName, NodeName>,
+    /// Services that those on other nodes may reach.
+    pub reverse: Vec<ServiceName>,
+    /// What is sent to other nodes.
+    pub sync: SyncRules,
     /// Commands at fixed moments.
     pub hooks: Hooks,
     /// Ignored files to bring into new trees.
@@ -73,6 +81,19 @@ pub struct ProjectConfig {
     pub render: Vec<RenderRule>,
     /// What a person should know, ignored settings for instance.
     pub notes: Vec<String>,
+}
+
+/// What of a project is sent to another node besides what git keeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRules {
+    /// Ignored files that are sent as well.
+    pub include: Vec<CopyPattern>,
+    /// Files that are never sent.
+    pub exclude: Vec<CopyPattern>,
+    /// Ignored files with secrets that are sent, and told of.
+    pub secrets: Vec<CopyPattern>,
+    /// Paths that other nodes have themselves.
+    pub host: Vec<HostPath>,
 }
 
 /// Shell snippets at fixed moments in an environment's life. They run in its tree, and only

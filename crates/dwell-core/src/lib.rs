@@ -2,11 +2,13 @@
 //! names and the project's configuration. No I/O, no async, no clock, no randomness.
 
 pub mod address;
+pub mod admission;
 pub mod agent;
 pub mod compose;
 pub mod config;
 pub mod environment;
 pub mod id;
+pub mod mesh;
 pub mod name;
 pub mod observed;
 pub mod operation;

@@ -5,7 +5,7 @@ mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -17,6 +17,7 @@ use super::model::{Model, Namespace, Networking, Object, head, is_external, plai
 use super::note::{Note, NoteKind, Notes};
 use super::rewrite::bind_source;
 use super::storage::named_volumes;
+use crate::config::HostPath;
 use crate::name::ServiceName;
 use crate::tree::{TreePath, lexical};
 
@@ -39,8 +40,8 @@ pub struct Journey<'a> {
     pub services: &'a BTreeSet<ServiceName>,
     /// The absolute path of the source tree that the model was computed in.
     pub root: &'a Path,
-    /// Absolute paths that are the other node's own, each with all below it.
-    pub host: &'a [PathBuf],
+    /// Paths that are the other node's own, each with all below it.
+    pub host: &'a [HostPath],
 }
 
 /// What services need on another node.
@@ -217,7 +218,7 @@ impl Packer<'_> {
     /// Whether a path is one that the other node has itself.
     fn is_there(&mut self, key: &str, given: &str) -> bool {
         let clean = lexical(Path::new(given));
-        let said = self.journey.host.iter().any(|path| clean.starts_with(path));
+        let said = self.journey.host.iter().any(|path| clean.starts_with(path.as_path()));
         let there = said || EVERYWHERE.iter().any(|path| clean.starts_with(path));
         if there {
             self.note(format!("{key}: `{}` is the other node's", given.escape_debug()));

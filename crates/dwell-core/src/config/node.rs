@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ConfigError;
 use super::error::check_size;
 use crate::Suffix;
+use crate::address::LoopbackPool;
 
 const FILE: &str = "config.toml";
 
@@ -23,6 +24,10 @@ pub struct NodeConfig {
     pub network: NetworkConfig,
     /// Shared services.
     pub shared: SharedConfig,
+    /// Services on other nodes.
+    pub forward: ForwardConfig,
+    /// Other nodes.
+    pub remote: RemoteConfig,
 }
 
 /// `[dns]`: the name server on the loopback.
@@ -59,6 +64,28 @@ pub struct SharedConfig {
     pub grace_seconds: u32,
 }
 
+/// `[forward]`: where services on other nodes get their addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ForwardConfig {
+    /// The pool of loopback addresses, /9 to /24.
+    pub pool: LoopbackPool,
+}
+
+/// `[remote]`: how connections to other nodes are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RemoteConfig {
+    /// How long one may take to open, in seconds.
+    pub connect_seconds: u16,
+    /// How long nothing may be heard before the other side is asked whether it lives, in seconds.
+    pub keepalive_seconds: u16,
+    /// How long nothing may be heard before it is given up, in seconds; at least twice the above.
+    pub silence_seconds: u16,
+    /// The longest pause between two attempts, in seconds.
+    pub retry_seconds: u16,
+}
+
 impl Default for DnsConfig {
     fn default() -> Self {
         Self { port: port(5354), suffixes: vec![Suffix::default()] }
@@ -84,6 +111,25 @@ impl Default for SharedConfig {
     }
 }
 
+impl Default for RemoteConfig {
+    fn default() -> Self {
+        Self { connect_seconds: 20, keepalive_seconds: 10, silence_seconds: 25, retry_seconds: 30 }
+    }
+}
+
+impl RemoteConfig {
+    /// What is wrong with these times, if anything is.
+    fn fault(&self) -> Option<&'static str> {
+        let Self { connect_seconds, keepalive_seconds, silence_seconds, retry_seconds } = *self;
+        let all = [connect_seconds, keepalive_seconds, silence_seconds, retry_seconds];
+        if all.iter().any(|seconds| !(1..=3600).contains(seconds)) {
+            return Some("times in [remote] are 1 to 3600 seconds");
+        }
+        (silence_seconds < keepalive_seconds.saturating_mul(2))
+            .then_some("remote.silence_seconds has to be at least twice remote.keepalive_seconds")
+    }
+}
+
 fn port(number: u16) -> NonZeroU16 {
     NonZeroU16::new(number).unwrap_or(NonZeroU16::MIN)
 }
@@ -100,6 +146,9 @@ impl NodeConfig {
         }
         if config.dns.port == config.proxy.port {
             return fail(format!("dns.port and proxy.port are both {}", config.dns.port));
+        }
+        if let Some(fault) = config.remote.fault() {
+            return fail(fault.to_owned());
         }
         let pool = config.network.pool;
         let fits = (8..=24).contains(&pool.prefix_len()) && pool.network() == pool.addr();

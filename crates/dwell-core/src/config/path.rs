@@ -27,6 +27,11 @@ pub struct ProjectPath(String);
 #[serde(try_from = "String", into = "String")]
 pub struct CopyPattern(String);
 
+/// An absolute path that a node has itself, whichever project runs there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HostPath(String);
+
 macro_rules! text {
     ($name:ident) => {
         impl $name {
@@ -59,6 +64,7 @@ macro_rules! text {
 
 text!(ProjectPath);
 text!(CopyPattern);
+text!(HostPath);
 
 impl ProjectPath {
     /// The path, relative to the project's root.
@@ -75,6 +81,26 @@ impl FromStr for ProjectPath {
             return Err(PathError { given: text.to_owned(), why: "names no file" });
         }
         Ok(Self(parts.join("/")))
+    }
+}
+
+impl HostPath {
+    /// The path.
+    pub fn as_path(&self) -> &Path {
+        Path::new(&self.0)
+    }
+}
+
+impl FromStr for HostPath {
+    type Err = PathError;
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        let refuse = |why| Err(PathError { given: text.to_owned(), why });
+        let Some(below) = text.strip_prefix('/') else { return refuse("has to be absolute") };
+        let parts = confined(text, below.trim_start_matches('/'))?;
+        if parts.is_empty() {
+            return refuse("names the whole machine");
+        }
+        Ok(Self(format!("/{}", parts.join("/"))))
     }
 }
 
@@ -127,6 +153,15 @@ mod tests {
         assert_eq!(path("./a//b.yml").unwrap(), "a/b.yml");
         assert_eq!(path("a..b").unwrap(), "a..b");
         for bad in ["/etc/passwd", "~/x", "../x", "a/../../x", "a/..", "", ".", "a\0b", "a\nb"] {
+            assert!(path(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_nodes_own_paths_are_absolute() {
+        let path = |text: &str| text.parse::<HostPath>().map(String::from);
+        assert_eq!(path("//data//models/").unwrap(), "/data/models");
+        for bad in ["data", "/", "//", "/./", "/a/../b", "~/x", "/a\nb", "/~", ""] {
             assert!(path(bad).is_err(), "{bad:?}");
         }
     }

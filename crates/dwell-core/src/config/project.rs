@@ -8,9 +8,9 @@ use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::error::check_size;
-use super::{ConfigError, CopyPattern, Hooks, Origin, PROJECT_FILE, ProjectConfig, ProjectPath};
-use super::{RenderRule, Replace, is_hostname};
-use crate::{ProjectName, ServiceName, Suffix};
+use super::{ConfigError, CopyPattern, Hooks, HostPath, Origin, PROJECT_FILE, ProjectConfig};
+use super::{ProjectPath, RenderRule, Replace, SyncRules, is_hostname};
+use crate::{NodeName, ProjectName, ServiceName, Suffix};
 
 /// What dwell needs to know about a project. Every key is optional.
 #[derive(Deserialize, JsonSchema)]
@@ -48,6 +48,18 @@ struct File {
     #[serde(default)]
     #[schemars(with = "Vec<String>")]
     share: Vec<ServiceName>,
+    /// The node on which a service runs, `db = "staging"`; by default the one where the
+    /// environment is asked for, `local`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    place: BTreeMap<ServiceName, NodeName>,
+    /// Services that those on other nodes may reach although they run on this one.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    reverse: Vec<ServiceName>,
+    /// What is sent to other nodes besides what git keeps.
+    #[serde(default)]
+    sync: SyncTable,
     /// Ignored files to bring into a new tree, as patterns relative to the project; `!` in front
     /// leaves files out.
     #[serde(default)]
@@ -59,6 +71,28 @@ struct File {
     /// Files of the tree to fill with the environment's values.
     #[serde(default)]
     render: Vec<RenderTable>,
+}
+
+/// Patterns are relative to the project, as in `copy`.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SyncTable {
+    /// Ignored files to send as well.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    include: Vec<CopyPattern>,
+    /// Files that are never sent.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    exclude: Vec<CopyPattern>,
+    /// Ignored files with secrets to send; each is told of.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    secrets: Vec<CopyPattern>,
+    /// Absolute paths that other nodes have themselves, devices and sockets among them.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    host: Vec<HostPath>,
 }
 
 /// One command or several, run in order with `sh -c` in the tree.
@@ -167,6 +201,14 @@ pub(super) fn read(text: &str) -> Result<ProjectConfig, ConfigError> {
         hostnames: file.hostnames.into_iter().map(|(s, hosts)| (s, names(hosts))).collect(),
         ingress_hostnames: Vec::new(),
         share: file.share,
+        place: file.place,
+        reverse: file.reverse,
+        sync: SyncRules {
+            include: file.sync.include,
+            exclude: file.sync.exclude,
+            secrets: file.sync.secrets,
+            host: file.sync.host,
+        },
         hooks: Hooks { setup: file.hooks.setup, run: file.hooks.run, archive: file.hooks.archive },
         copy: file.copy,
         render: file.render.into_iter().map(rule).collect(),

@@ -16,6 +16,16 @@ dns_suffix = "test"
 ingress = "web"
 share = ["db"]
 copy = [".env", "!.env.production"]
+reverse = ["web"]
+
+[place]
+db = "staging"
+
+[sync]
+include = ["data/seed.sql"]
+exclude = ["*.iso"]
+secrets = [".env"]
+host = ["/dev/kvm"]
 
 [hostnames]
 web = ["Login", "a.b"]
@@ -34,6 +44,10 @@ replace = [{ from = "localhost", to = "api.${DWELL_ENV}.test" }]
     assert_eq!(config.project.unwrap().as_str(), "shop-front");
     assert_eq!(config.compose_files[1].as_str(), "deploy/compose.dev.yaml");
     assert_eq!(config.hostnames.values().next().unwrap(), &["login", "a.b"]);
+    assert_eq!(config.place.values().next().unwrap().as_str(), "staging");
+    assert_eq!(config.reverse[0].as_str(), "web");
+    assert_eq!(config.sync.include[0].as_str(), "data/seed.sql");
+    assert_eq!(config.sync.host[0].as_path(), std::path::Path::new("/dev/kvm"));
     assert_eq!(config.hooks.setup, ["npm ci"]);
     assert_eq!(config.hooks.archive, ["./dump.sh", "true"]);
     assert!(config.hooks.run.is_empty() && config.render[0].tokens);
@@ -75,6 +89,13 @@ fn nothing_leads_out_of_the_project() {
         "compose_files = [\"a\\u0000b\"]",
         "[hooks]\nrun = \"a\\u0000b\"",
         "[hooks]\nrun = 3",
+        "[place]\ndb = 'a;b'",
+        "[place]\n'../x' = 'a'",
+        "reverse = ['a/b']",
+        "[sync]\ninclude = ['/etc/*']",
+        "[sync]\nsecrets = ['../.env']",
+        "[sync]\nhost = ['data']",
+        "[sync]\nhost = ['/a/../b']",
     ] {
         let message = error(text);
         assert!(message.starts_with("dwell.toml:"), "{text}: {message}");
@@ -182,6 +203,7 @@ fn the_node_has_defaults_and_refuses_what_cannot_work() {
     assert_eq!((config.dns.port.get(), config.proxy.port.get()), (5354, 7080));
     assert_eq!(config.network.pool.to_string(), "10.224.0.0/16");
     assert_eq!(config.shared.grace_seconds, 60);
+    assert_eq!(config.forward.pool.to_string(), "127.224.0.0/16");
     let config = NodeConfig::from_toml("[shared]\ngrace_seconds = 5").unwrap();
     assert_eq!((config.shared.grace_seconds, config.dns.port.get()), (5, 5354));
     let error = NodeConfig::from_toml("[dns]\nprot = 1").unwrap_err().to_string();
@@ -195,6 +217,10 @@ fn the_node_has_defaults_and_refuses_what_cannot_work() {
         "[network]\npool = '10.0.0.0/30'",
         "[network]\npool = '10.0.0.1/16'",
         "[network]\npool = 'x'",
+        "[forward]\npool = '10.0.0.0/16'",
+        "[forward]\npool = '127.0.0.0/16'",
+        "[remote]\nconnect_seconds = 0",
+        "[remote]\nsilence_seconds = 15",
     ] {
         assert!(NodeConfig::from_toml(bad).is_err(), "{bad}");
     }

@@ -44,7 +44,7 @@ fn go(model: &Value, services: &[&str], host: &[&str]) -> Result<Travel, TravelE
         model,
         services: &services.iter().map(|name| service(name)).collect(),
         root: Path::new("/t"),
-        host: &host.iter().map(Into::into).collect::<Vec<_>>(),
+        host: &host.iter().map(|path| path.parse().unwrap()).collect::<Vec<_>>(),
     })
 }
 
