@@ -6,6 +6,8 @@ pub mod deploy;
 pub mod docker;
 pub mod git;
 pub mod handover;
+pub mod machine;
+pub mod mesh;
 pub mod process;
 pub mod session;
 pub mod ssh;
