@@ -3,9 +3,12 @@
 
 pub mod command;
 pub mod compose;
+pub mod deploy;
 pub mod docker;
 pub mod git;
 pub mod handover;
+pub mod machine;
+pub mod mesh;
 pub mod process;
 pub mod session;
 pub mod ssh;
