@@ -13,6 +13,7 @@ pub mod name;
 pub mod observed;
 pub mod operation;
 pub mod placement;
+pub mod prepare;
 pub mod published;
 pub mod remote;
 pub mod resolver;
