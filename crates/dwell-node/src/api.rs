@@ -226,6 +226,8 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::MACHINE, get(remote::machine))
         .route(endpoint::WATCH, get(remote::changes))
         .route(endpoint::COMMAND, post(remote::command))
+        .route(endpoint::TIPS, get(remote::tips))
+        .route(endpoint::OBJECTS, post(remote::objects))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -306,6 +308,8 @@ pub(crate) async fn serve(
         remote::machine,
         remote::changes,
         remote::command,
+        remote::tips,
+        remote::objects,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

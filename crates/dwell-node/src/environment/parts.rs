@@ -164,8 +164,7 @@ async fn deliver(
     packed: Packed,
     force: bool,
 ) -> Result<(EnvironmentId, Delivery), Problem> {
-    let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
-    let sent = transport::send(node, there, environment, root, &packed.extra).await?;
+    let sent = transport::send(node, there, environment, &packed.extra).await?;
     for note in sent.notes {
         operation.note(format!("{there}: {note}"));
     }

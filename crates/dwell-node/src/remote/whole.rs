@@ -2,7 +2,6 @@
 //! there, and that node's daemon does the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dwell_api::client::Lines;
@@ -85,10 +84,10 @@ async fn deliver(
     let planned = Environment { tree: None, ..planned(node, create).await? };
     let environment = Environment { root: planned.source.clone(), ..planned };
     let resolving = Telling::begin(operation, "reading the compose project");
-    let resolved = resolve(&environment, variables).await?;
+    let resolved = resolve(node, &environment, variables).await?;
     resolving.done();
     let sending = Telling::begin(operation, &format!("sending sources to {there}"));
-    let sent = travel::send(node, there, &environment, &resolved.root, &resolved.extra).await?;
+    let sent = travel::send(node, there, &environment, &resolved.extra).await?;
     for note in sent.notes.into_iter().chain(resolved.notes) {
         operation.note(note);
     }
@@ -108,9 +107,7 @@ async fn deliver(
 /// A project as it was resolved here.
 pub(super) struct Resolved {
     pub(super) specification: Specification,
-    /// The root that paths of the specification are relative to.
-    pub(super) root: PathBuf,
-    /// Paths below it that the services need.
+    /// Paths of the source tree that the services need.
     pub(super) extra: Vec<TreePath>,
     /// What people should know.
     pub(super) notes: Vec<String>,
@@ -119,6 +116,7 @@ pub(super) struct Resolved {
 }
 
 async fn resolve(
+    node: &Node,
     environment: &Environment,
     variables: &BTreeMap<String, String>,
 ) -> Result<Resolved, Problem> {
@@ -128,7 +126,7 @@ async fn resolve(
     let mut model =
         read.config().await.map_err(|e| crate::environment::explain(e, environment.directory()))?;
     project::label_model(&mut model, &config);
-    let root = travel::root(&environment.source).await?;
+    let root = travel::root(node, &environment.source).await?;
     let services: BTreeSet<ServiceName> =
         compose::services(&model).or_problem()?.into_keys().collect();
     let journey = Journey { model: &model, services: &services, root: &root, host: &[] };
@@ -147,7 +145,6 @@ async fn resolve(
             hostnames: project::hostnames(&config)?,
             ..specification
         },
-        root,
         extra: luggage.needs.into_iter().map(|luggage| luggage.path).collect(),
         notes: luggage.notes.iter().map(ToString::to_string).collect(),
         trusted: trusted.map(|subject| subject.hash),
