@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use dwell_core::admission::Capacity;
 use dwell_core::compose::{Away, Specification};
 use dwell_core::environment::Origin;
 use dwell_core::remote::Remote;
@@ -144,26 +145,15 @@ pub struct Machine {
     pub host: String,
     /// The version of its daemon.
     pub version: String,
-    /// Processors.
-    pub cpus: u32,
-    /// The load average of the last minute.
-    pub load: f64,
-    /// Bytes of memory.
-    pub memory_total: u64,
-    /// Bytes of memory that programs can still get.
-    pub memory_available: u64,
-    /// Bytes of the disk that holds the daemon's data.
-    pub disk_total: u64,
-    /// Bytes free there for the user.
-    pub disk_available: u64,
+    /// What it has.
+    pub capacity: Capacity,
     /// Environments with containers on its engine, by Unix user.
     pub environments: Vec<(String, u32)>,
-    /// Networks of the smallest size that its pool still has.
-    pub free_subnets: u32,
     /// Its clock, in microseconds since the Unix epoch.
     pub clock: i64,
-    /// Whether its daemon starts with the machine.
-    pub starts_at_boot: bool,
+    /// An identity that is another one after each start of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
 }
 
 /// A name that a service is published under.

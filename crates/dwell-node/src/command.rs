@@ -62,11 +62,7 @@ pub(crate) async fn serve(
     Ok(switching(PROTOCOL))
 }
 
-async fn spec(
-    node: &Node,
-    environment: &Environment,
-    command: Command,
-) -> Result<Spec, Problem> {
+async fn spec(node: &Node, environment: &Environment, command: Command) -> Result<Spec, Problem> {
     let mut variables: BTreeMap<String, String> =
         node.login.variables().await.into_iter().collect();
     if command.terminal.is_some() {

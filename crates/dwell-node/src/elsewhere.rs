@@ -41,8 +41,7 @@ impl<'a> Elsewhere<'a> {
         let seen = part.and_then(|(_, seen, _)| seen.as_ref());
         let seen = seen.and_then(|seen| seen.services.iter().find(|s| s.name == service.name));
         let reachable = part.is_some_and(|(_, _, reachable)| *reachable);
-        let address =
-            part.and_then(|(id, ..)| self.node.remotes.address(there, id, &service.name));
+        let address = part.and_then(|(id, ..)| self.node.remotes.address(there, id, &service.name));
         let running = seen.filter(|_| reachable).map_or(0, |seen| seen.replicas.0);
         let names: Vec<String> = if running == 0 {
             Vec::new()

@@ -29,6 +29,7 @@ pub(crate) use former::forget as forget_former;
 pub(crate) use parts::{destroy as destroy_part, stop_one as stop_part};
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};
 pub(crate) use shared::{end_idle, start_again};
+pub(crate) use subnet::free as free_subnets;
 pub(crate) use up::{COMPOSE_FILE, bring_back, explain, stack};
 
 use crate::operation::Context;

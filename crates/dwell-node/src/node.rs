@@ -33,6 +33,8 @@ use crate::{names, view};
 /// Everything that the daemon's parts share.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
+    /// The Unix user that it belongs to.
+    pub(crate) user: String,
     pub(crate) paths: Paths,
     pub(crate) config: NodeConfig,
     pub(crate) store: Store,

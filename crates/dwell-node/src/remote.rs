@@ -90,8 +90,15 @@ impl Peer {
         let via = match tokio::time::timeout(PING_LIMIT, settled).await {
             Ok(Ok(state)) => match &*state {
                 State::Up { via, .. } => *via,
-                State::Down { why, .. } => return Err(self.unreachable(&why.to_string(), connect::fix(&self.remote.name, &why.error))),
-                State::Connecting { .. } => return Err(self.unreachable("it is still connecting", None)),
+                State::Down { why, .. } => {
+                    return Err(self.unreachable(
+                        &why.to_string(),
+                        connect::fix(&self.remote.name, &why.error),
+                    ));
+                }
+                State::Connecting { .. } => {
+                    return Err(self.unreachable("it is still connecting", None));
+                }
             },
             _ => return Err(self.unreachable("no link came up in time", None)),
         };
@@ -139,7 +146,9 @@ impl Peer {
         })?;
         match tokio::time::timeout(ACCEPT_LIMIT, stream.accepted()).await {
             Ok(Ok(())) => Ok(stream),
-            Ok(Err(refusal)) => Err(refused(&refusal).unwrap_or_else(|| unreachable(refusal.to_string()))),
+            Ok(Err(refusal)) => {
+                Err(refused(&refusal).unwrap_or_else(|| unreachable(refusal.to_string())))
+            }
             Err(_) => Err(unreachable("it did not answer in time".to_owned())),
         }
     }
@@ -298,8 +307,7 @@ impl Remotes {
         let peer = self.peer(name).ok();
         let seen = peer.and_then(|peer| peer.mirror.environment(&environment.id));
         let origin = seen.and_then(|seen| seen.origin);
-        let seen =
-            dwell_api::remote::SeenEnvironment { environment, names: Vec::new(), origin };
+        let seen = dwell_api::remote::SeenEnvironment { environment, names: Vec::new(), origin };
         mirror::shown(seen, name, own, None)
     }
 
@@ -413,9 +421,9 @@ impl Remotes {
             remote: peer.remote.clone(),
             link,
             hello,
-            environments: last.as_ref().map_or(0, |last| {
-                u32::try_from(last.seen.environments.len()).unwrap_or(u32::MAX)
-            }),
+            environments: last
+                .as_ref()
+                .map_or(0, |last| u32::try_from(last.seen.environments.len()).unwrap_or(u32::MAX)),
             seen: last.map(|last| last.at),
             notes: peer.notes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }

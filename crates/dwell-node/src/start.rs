@@ -27,7 +27,7 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, rebuild, reconcile, remote, reserve};
+use crate::{api, machine, rebuild, reconcile, remote, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -114,6 +114,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     let (door, dialled) = tokio::sync::mpsc::channel(DIALLED);
     let node = Arc::new(Node {
         id,
+        user: machine::user(),
         listeners: Listeners::new(&config),
         sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
         resolving: Default::default(),

@@ -45,7 +45,8 @@ pub(super) async fn elsewhere(
                     let place = endpoint::fill(endpoint::ENVIRONMENT, &[id.as_str()]);
                     let full = rest.iter().fold(place, |path, word| format!("{path}/{word}"));
                     if rest.is_empty() {
-                        return one(&node, &there, &id, request.method() == Method::GET, &full).await;
+                        return one(&node, &there, &id, request.method() == Method::GET, &full)
+                            .await;
                     }
                     passed(&node, &there, request, &full).await
                 }
@@ -88,9 +89,7 @@ async fn one(
         let mut client = node.remotes.client(there).await?;
         client.get(path).await.map_err(dwell_api::ClientError::into_problem)
     };
-    if reads
-        && let Ok(Ok(environment)) = tokio::time::timeout(ANSWER_LIMIT, fresh).await
-    {
+    if reads && let Ok(Ok(environment)) = tokio::time::timeout(ANSWER_LIMIT, fresh).await {
         return axum::Json(node.remotes.shown_now(there, &node.id, environment)).into_response();
     }
     match node.remotes.shown(there, id, &node.id) {

@@ -49,22 +49,14 @@ pub(super) async fn one(State(node): Shared, Path(name): Path<String>) -> Answer
 
 /// Forgets a registered node. What runs there goes on.
 #[utoipa::path(post, path = "/v1/remotes/{remote}/remove", params(("remote" = String, Path)), responses((status = 200, body = bool)))]
-pub(super) async fn remove(
-    State(node): Shared,
-    Path(name): Path<String>,
-    _: Key,
-) -> Answer<bool> {
+pub(super) async fn remove(State(node): Shared, Path(name): Path<String>, _: Key) -> Answer<bool> {
     remote::remove(&node, &name_of(&name)?).await?;
     answer(true)
 }
 
 /// Measures a round trip to a node's daemon, making the link first where it is down.
 #[utoipa::path(post, path = "/v1/remotes/{remote}/ping", params(("remote" = String, Path)), responses((status = 200, body = Pong)))]
-pub(super) async fn ping(
-    State(node): Shared,
-    Path(name): Path<String>,
-    _: Key,
-) -> Answer<Pong> {
+pub(super) async fn ping(State(node): Shared, Path(name): Path<String>, _: Key) -> Answer<Pong> {
     answer(node.remotes.peer(&name_of(&name)?)?.ping().await?)
 }
 

@@ -152,10 +152,7 @@ pub(super) async fn read(
             .hint("bring it up again from where it was made"));
     };
     let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
-    let model = delivered
-        .specification
-        .model_in(root)
-        .or_problem()?;
+    let model = delivered.specification.model_in(root).or_problem()?;
     let mut config = project::load(environment.directory()).await?;
     config.ingress.clone_from(&delivered.specification.ingress);
     config.ingress_hostnames =

@@ -59,7 +59,12 @@ pub(super) fn decide(context: &mut Context) -> Result<(), Problem> {
 }
 
 /// The part of one node, as it follows from the reading.
-fn part_of(reading: &Reading, placement: &Placement, environment: &Environment, node: &NodeName) -> Result<Part, Problem> {
+fn part_of(
+    reading: &Reading,
+    placement: &Placement,
+    environment: &Environment,
+    node: &NodeName,
+) -> Result<Part, Problem> {
     let hostnames = project::hostnames(&reading.config)?;
     part(&Division {
         model: &reading.model,
@@ -331,7 +336,9 @@ pub(super) async fn stop(context: &mut Context) -> Result<(), Problem> {
         let (node, operation) = (&node, &operation);
         async move {
             if let Err(problem) = stop_one(node, there, id).await {
-                operation.note(format!("{problem}; what runs on `{there}` is stopped as soon as it is back"));
+                operation.note(format!(
+                    "{problem}; what runs on `{there}` is stopped as soon as it is back"
+                ));
             }
         }
     });
@@ -345,10 +352,8 @@ pub(crate) async fn stop_one(
     there: &NodeName,
     id: &EnvironmentId,
 ) -> Result<(), Problem> {
-    let path = endpoint::query(
-        &endpoint::fill(endpoint::DOWN, &[id.as_str()]),
-        &InProject::default(),
-    );
+    let path =
+        endpoint::query(&endpoint::fill(endpoint::DOWN, &[id.as_str()]), &InProject::default());
     let mut client = node.remotes.client(there).await?;
     let key = format!("down-{id}-{}", node.now());
     let ended = match client.operate(&path, &key, &json!({})).await {

@@ -330,7 +330,10 @@ async fn before(node: &Node, environment: &Environment) -> Result<Before, Proble
 }
 
 /// The record of an environment that is to be made.
-pub(crate) async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment, Problem> {
+pub(crate) async fn planned(
+    node: &Node,
+    create: &CreateEnvironment,
+) -> Result<Environment, Problem> {
     let source = source_directory(&create.source).await?;
     let config = project::load(&source).await?;
     project::require_trust(node, &source, &config).await?;

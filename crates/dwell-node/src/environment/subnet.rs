@@ -71,6 +71,22 @@ pub(super) async fn subnets(
     Ok(kept)
 }
 
+/// How many networks of the smallest size can still be allotted.
+pub(crate) async fn free(node: &Node) -> Result<u32, Problem> {
+    let pool = Pool::new(node.config.network.pool)
+        .map_err(|e| Problem::new(Code::InvalidConfig, e.to_string()))?;
+    let taken = taken(node, pool).await?;
+    let size = |net: &Ipv4Net| 1_u64 << (32 - u32::from(net.prefix_len()));
+    let inside = |net: &&Ipv4Net| pool.net().contains(*net);
+    let mut own: Vec<Ipv4Net> = taken.iter().filter(inside).copied().collect();
+    own = Ipv4Net::aggregate(&own);
+    let left = size(&pool.net()).saturating_sub(own.iter().map(size).sum());
+    Ok(u32::try_from(left / SMALLEST).unwrap_or(u32::MAX))
+}
+
+/// Addresses in the smallest network that is allotted.
+const SMALLEST: u64 = 16;
+
 /// What must not be allotted: own blocks, every Docker network, every route of the host.
 async fn taken(node: &Node, pool: Pool) -> Result<Vec<Ipv4Net>, Problem> {
     let own = node.store.subnets().await.or_problem()?;

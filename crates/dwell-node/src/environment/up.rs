@@ -218,6 +218,7 @@ fn isolate(context: &Context) -> Result<Isolated, Problem> {
         model: &reading.model,
         node: &context.node.id,
         id: &environment.id,
+        user: Some(&context.node.user),
         name: &environment.name,
         project: &environment.project,
         suffix: &environment.suffix,

@@ -149,7 +149,8 @@ async fn find(
     service: &ServiceName,
     port: u16,
 ) -> Result<Place, Problem> {
-    let missing = || Problem::new(Code::NotFound, format!("there is no service `{service}` of `{id}`"));
+    let missing =
+        || Problem::new(Code::NotFound, format!("there is no service `{service}` of `{id}`"));
     let environment = node.store.environment(id).await.or_problem()?.ok_or_else(missing)?;
     if let Some(there) = elsewhere(&environment, caller, service)? {
         return Ok(there);
@@ -202,8 +203,7 @@ async fn is_ready(
     match elsewhere(&environment, caller, service) {
         Err(_) => false,
         Ok(Some(Place::There(name, part))) => {
-            let target =
-                Target::Ready { environment: part, service: service.clone(), completed };
+            let target = Target::Ready { environment: part, service: service.clone(), completed };
             node.remotes.is_ready(&name, &target).await
         }
         Ok(_) => {

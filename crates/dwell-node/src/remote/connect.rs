@@ -11,8 +11,7 @@ use dwell_net::carrier::{BoxFuture, Connector, Guard, Link, LinkError, Settings}
 use crate::node::{Node, now};
 
 /// What is run on the node: the binary that `dwell remote add` put there.
-const BRIDGE: &str =
-    r#"exec "${XDG_DATA_HOME:-$HOME/.local/share}/dwell/bin/dwell" node bridge"#;
+const BRIDGE: &str = r#"exec "${XDG_DATA_HOME:-$HOME/.local/share}/dwell/bin/dwell" node bridge"#;
 
 /// The ways to a node, best first.
 pub(super) fn connectors(_node: &Arc<Node>, remote: &Remote) -> Vec<Arc<dyn Connector>> {
@@ -30,11 +29,10 @@ pub(crate) fn destination(remote: &Remote) -> Destination {
 
 /// What this node says of itself.
 pub(super) fn hello(node: &Node) -> Bytes {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let hello = Hello {
         node: node.id.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        user: user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()),
+        user: node.user.clone(),
         clock: now(),
     };
     serde_json::to_vec(&hello).unwrap_or_default().into()

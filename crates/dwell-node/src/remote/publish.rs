@@ -124,11 +124,7 @@ async fn addresses(
     Ok(keyed.collect())
 }
 
-fn forwards(
-    peer: &Arc<Peer>,
-    shown: &[SeenEnvironment],
-    addresses: &Addresses,
-) -> Vec<Forward> {
+fn forwards(peer: &Arc<Peer>, shown: &[SeenEnvironment], addresses: &Addresses) -> Vec<Forward> {
     let dialer: Arc<dyn dwell_net::forward::Dial> = Arc::new(Dialer(Arc::downgrade(peer)));
     let mut all = Vec::new();
     for seen in shown {
@@ -211,9 +207,8 @@ fn names(
 ) -> Vec<Name> {
     let environment = &seen.environment;
     let label = format!("{}/{} on {node}", environment.project, environment.name);
-    let place = |service: &ServiceName| {
-        addresses.get(&(environment.id.clone(), service.clone())).copied()
-    };
+    let place =
+        |service: &ServiceName| addresses.get(&(environment.id.clone(), service.clone())).copied();
     seen.names
         .iter()
         .filter_map(|own| {

@@ -26,7 +26,9 @@ pub(crate) async fn open(node: &Arc<Node>) -> Result<(), Problem> {
 /// Registers a node, or changes how a registered one is reached.
 pub(crate) async fn add(node: &Arc<Node>, remote: Remote) -> Result<Arc<Peer>, Problem> {
     match node.store.add_remote(&remote).await {
-        Err(dwell_store::StoreError::Exists) => node.store.put_remote(&remote).await.or_problem()?,
+        Err(dwell_store::StoreError::Exists) => {
+            node.store.put_remote(&remote).await.or_problem()?
+        }
         added => added.or_problem()?,
     }
     Ok(begin(node, remote))

@@ -54,14 +54,10 @@ pub(crate) async fn up(
         (None, Some(create)) => (create.name.to_string(), create.project.clone()),
         (None, None) => return Err(Problem::new(Code::NotFound, "there is no such environment")),
     };
-    let path = endpoint::query(
-        &endpoint::fill(endpoint::UP, &[&name]),
-        &InProject { project },
-    );
+    let path = endpoint::query(&endpoint::fill(endpoint::UP, &[&name]), &InProject { project });
     let mut outcome = follow(node, operation, there, key, &path, &up).await?;
     if let Some(environment) = outcome.environment.take() {
-        outcome.environment =
-            Some(Box::new(node.remotes.shown_now(there, &node.id, *environment)));
+        outcome.environment = Some(Box::new(node.remotes.shown_now(there, &node.id, *environment)));
     }
     Ok(outcome)
 }
@@ -197,9 +193,9 @@ pub(crate) async fn follow(
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
             }
             Err(error) => {
-                return Err(error
-                    .into_problem()
-                    .hint(format!("what was begun on `{there}` goes on or is undone there; see `dwell status`")));
+                return Err(error.into_problem().hint(format!(
+                    "what was begun on `{there}` goes on or is undone there; see `dwell status`"
+                )));
             }
         }
     }
@@ -243,9 +239,7 @@ impl Following<'_> {
         let key = format!("cancel-{id}");
         if let Ok(mut client) = node.remotes.client(there).await {
             // That it was asked shows in the events.
-            let _ = client
-                .post::<_, serde_json::Value>(&path, &key, &serde_json::json!({}))
-                .await;
+            let _ = client.post::<_, serde_json::Value>(&path, &key, &serde_json::json!({})).await;
         }
     }
 }
