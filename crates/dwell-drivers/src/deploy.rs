@@ -4,6 +4,7 @@
 mod binary;
 mod facts;
 mod plan;
+mod prepare;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::ssh::{self, Destination, SshError, Why, quoted};
 pub use binary::Binary;
 pub use facts::{Engine, Facts, Installed, Rights};
 pub use plan::{Plan, plan};
+pub use prepare::{Step, apply, apply_in_terminal, prepare};
 
 /// The version of this dwell, which is what it puts on nodes.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -21,6 +23,17 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const FACTS_LIMIT: Duration = Duration::from_secs(60);
 /// How long a daemon may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long a node's systemd may take to learn of a unit.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
+/// Has the user's systemd run without a login; as root where the user alone may not.
+const LINGER: &str = r#"
+set -eu
+me=$(id -un)
+[ -e "/var/lib/systemd/linger/$me" ] || timeout 10 loginctl enable-linger "$me" </dev/null ||
+    timeout 10 sudo -n loginctl enable-linger "$me" </dev/null
+"#;
 
 /// Sets `bin` to where dwell belongs on a node.
 const PLACE: &str = r#"
@@ -76,6 +89,18 @@ pub enum DeployError {
         /// Where it would be.
         path: PathBuf,
     },
+    /// The node's system is not one whose packages are known.
+    #[error("the node runs {system}; only Debian and Ubuntu can be prepared")]
+    Distribution {
+        /// The distribution, or the system.
+        system: String,
+    },
+    /// The node's user is not root and cannot become it.
+    #[error("this takes root, and {user} is not root there and has no sudo without a password")]
+    NoRights {
+        /// The user.
+        user: String,
+    },
     /// The node has a newer dwell.
     #[error("the node has dwell {found}, which is newer than this one, {VERSION}")]
     Newer {
@@ -126,6 +151,13 @@ impl DeployError {
                  put it at `{}`",
                 path.display()
             )),
+            Self::Distribution { .. } => {
+                Some("install Docker with compose 2.x, git, rsync and tmux there by hand".into())
+            }
+            Self::NoRights { .. } => Some(
+                "run it in a terminal, where sudo can ask, or register the node with `--user root`"
+                    .into(),
+            ),
             Self::Newer { .. } => Some("upgrade dwell here".into()),
             Self::DiskFull { .. } => Some("make room in the user's home directory there".into()),
             Self::Unreadable { .. } => None,
@@ -191,6 +223,16 @@ fn explained(error: SshError, binary: &Binary) -> DeployError {
         Some(67) => DeployError::OtherVersion { path: binary.path.clone(), found: said },
         _ => error.into(),
     }
+}
+
+/// Lets a node's daemon start with the machine and stay when nobody is logged in, by a unit of
+/// the user's own systemd.
+///
+/// # Errors
+/// When the connection fails, or the node's systemd does not let the user.
+pub async fn start_with_machine(destination: &Destination) -> Result<(), DeployError> {
+    let script = format!("{PLACE}{LINGER}exec \"$bin\" setup --no-resolver --yes");
+    Ok(ssh::run(destination, &script, b"", START_LIMIT).await.map(drop)?)
 }
 
 /// Tells a node's daemon to stop, whatever its version; the next connection starts the one that

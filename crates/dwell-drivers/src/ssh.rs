@@ -6,6 +6,7 @@ mod error;
 mod once;
 mod script;
 mod tail;
+mod terminal;
 
 use std::ffi::OsString;
 use std::fmt;
@@ -17,8 +18,9 @@ use crate::process::Program;
 
 pub use bridge::{Bridge, Link, bridge};
 pub use error::{SshError, Why};
-pub use once::{Answer, interactive_check, run, upload};
+pub use once::{Answer, run, upload};
 pub use script::quoted;
+pub use terminal::{in_terminal, interactive_check};
 
 /// Settings of every connection. The user's own do not hold for these: a question nobody sees, a
 /// forward, or a connection shared with a terminal would break what dwell does with it.

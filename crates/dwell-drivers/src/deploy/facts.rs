@@ -16,7 +16,7 @@ tell user "$(id -un)"
 tell uid "$(id -u)"
 tell home "$HOME"
 tell clock "$(date +%s)"
-tell distribution "$(. /etc/os-release 2>/dev/null && echo "$ID ${VERSION_ID-}")"
+tell distribution "$(. /etc/os-release 2>/dev/null && echo "$ID ${VERSION_ID-} ${ID_LIKE-}")"
 tell binary "$bin"
 if [ -f "$bin" ]; then
     tell hash "$(sha256sum < "$bin" | cut -d ' ' -f 1)"
@@ -44,6 +44,7 @@ if [ -e "/var/lib/systemd/linger/$(id -un)" ]; then tell lingers yes; fi
 if [ -d /run/systemd/system ]; then tell systemd yes; fi
 if [ "$(id -u)" = 0 ]; then tell rights root
 elif timeout 5 sudo -n true >/dev/null 2>&1 </dev/null; then tell rights sudo
+elif command -v sudo >/dev/null 2>&1; then tell rights asks
 fi
 echo 'dwell-facts end'
 "#;
@@ -65,7 +66,7 @@ pub struct Facts {
     pub home: String,
     /// Its clock, in seconds since the Unix epoch.
     pub clock: i64,
-    /// The distribution and its version, such as `debian 12`.
+    /// The distribution, its version and what it is like, such as `ubuntu 24.04 debian`.
     pub distribution: Option<String>,
     /// Where dwell belongs there.
     pub binary: String,
@@ -127,6 +128,8 @@ pub enum Rights {
     Root,
     /// Everything through sudo, without a password.
     Sudo,
+    /// Perhaps everything, through a sudo that asks for a password.
+    Asks,
     /// What users may do.
     #[default]
     User,
@@ -158,6 +161,7 @@ pub(super) fn parse(text: &str) -> Result<Facts, String> {
     let rights = match given("rights") {
         Some(&"root") => Rights::Root,
         Some(&"sudo") => Rights::Sudo,
+        Some(&"asks") => Rights::Asks,
         _ => Rights::User,
     };
     let clock = given("clock").and_then(|value| value.parse().ok());
