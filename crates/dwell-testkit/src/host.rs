@@ -1,5 +1,6 @@
 //! One machine of the network of [`Hosts`](crate::Hosts).
 
+mod caddy;
 mod engine;
 mod fault;
 mod plan;
@@ -19,7 +20,7 @@ use crate::dockerd::{Dockerd, last_lines};
 use crate::hosts::Network;
 use crate::machine::Machine;
 use crate::process::{Ran, run};
-use crate::ssh;
+use crate::ssh::{self, Target};
 
 /// For all that is run on a host.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -56,6 +57,11 @@ impl Host {
     /// Its address.
     pub fn address(&self) -> Ipv4Addr {
         self.network.address(self.number)
+    }
+
+    /// The last part of its addresses.
+    pub(crate) fn number(&self) -> u8 {
+        self.number
     }
 
     /// One of its files as the test reaches it, while the host runs.
@@ -163,11 +169,11 @@ impl Host {
         self.boot();
     }
 
-    /// Its line for `known_hosts`.
-    pub(crate) fn known_host(&self) -> String {
+    /// What clients have to know of it.
+    pub(crate) fn target(&self) -> Target {
         let key = fs::read_to_string(self.path("/etc/ssh/host_key.pub"));
         let key = key.expect("the host's key can be read");
-        format!("{} {key}", self.address())
+        Target { name: self.plan.name.clone(), address: self.address(), key }
     }
 
     pub(crate) fn print_last_words(&self) {

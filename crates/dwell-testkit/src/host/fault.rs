@@ -97,7 +97,7 @@ impl Host {
     /// Gives it another host key, as a new installation would. [`Self::ssh`] knows it at once,
     /// a home only when it is told.
     pub fn change_key(&self) {
-        let old = self.known_host();
+        let old = self.target().key;
         let key = self.path("/etc/ssh/host_key");
         for file in [key.clone(), key.with_extension("pub")] {
             fs::remove_file(file).expect("a key can be removed");
@@ -105,7 +105,7 @@ impl Host {
         ssh::make_key(&key);
         let known = self.network.access().join("known_hosts");
         let lines = fs::read_to_string(&known).expect("a file can be read");
-        fs::write(&known, lines.replace(&old, &self.known_host())).expect("a file can be written");
+        fs::write(&known, lines.replace(&old, &self.target().key)).expect("a file can be written");
         self.refuse();
         self.accept();
     }
