@@ -13,8 +13,9 @@ use crate::prepare::Version;
 const KEEPS_STREAMS: Version = Version(2, 7, 0);
 
 /// The whole configuration of a Caddy of this version: these routes at one address, without TLS,
-/// administered through a unix socket and nothing else, by requests to the host `localhost`. Caddy changes to it without dropping
-/// connections; upgraded ones (WebSocket) are kept from version 2.7 on.
+/// administered through a unix socket and nothing else, by requests to the host `localhost`. Caddy
+/// changes to it without dropping connections; upgraded ones (WebSocket) are kept from version 2.7
+/// on.
 pub fn caddy(listen: &Listen, admin: &Path, version: Version, routes: &[Route]) -> Value {
     let at = SocketAddr::new(listen.address.get(), listen.port.get());
     let mut handlers: Vec<Value> = table(routes)
