@@ -205,7 +205,7 @@ pub struct Seen {
 /// of both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
-pub struct Sent(#[schema(value_type = Object)] pub serde_json::Value);
+pub struct Sent(pub serde_json::Value);
 
 /// How an environment comes to a node from another one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

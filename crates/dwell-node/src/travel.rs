@@ -56,7 +56,8 @@ pub(crate) async fn send(
 ) -> Result<SentSources, Problem> {
     let directory = environment.directory();
     let config = project::load(directory).await?;
-    let opened = Source::open(directory, &state(node, directory), &config.sync.exclude).await;
+    let exclude: Vec<String> = config.sync.exclude.iter().map(ToString::to_string).collect();
+    let opened = Source::open(directory, &state(node, directory), &exclude).await;
     let Some(source) = opened.or_problem()? else {
         return Err(without_git(directory));
     };
@@ -113,7 +114,8 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send>(
 }
 
 async fn store(node: &Node, project: &ProjectName, format: &str) -> Result<Store, Problem> {
-    let format = format.parse().map_err(|e| Problem::new(Code::Usage, format!("{e}")))?;
+    let format = serde_json::from_value(format.into())
+        .map_err(|e| Problem::new(Code::Usage, format!("an unknown object format: {e}")))?;
     Store::open(&repository(node, project), format).await.or_problem()
 }
 

@@ -49,7 +49,7 @@ pub async fn merge(
     let into = side_of_source(tree, state, &scratch).await?;
     let branch = tree.branch.clone().unwrap_or_default();
     let message = options.message.clone().unwrap_or_else(|| format!("Merge {branch}"));
-    let history = History { squash: options.squash, message: &message };
+    let history = History { squash: options.squash, message: &message, ..History::default() };
     let wanted = base::read(state)?;
     match integrate(&from, &into, &wanted, state, history).await {
         Ok(mut report) => {

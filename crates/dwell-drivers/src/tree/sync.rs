@@ -29,7 +29,7 @@ async fn sync_worktree(tree: &Tree, state: &Path) -> Result<MergeReport, TreeErr
     let scratch = Scratch::new(state)?;
     let from = side_of_source(tree, state, &scratch).await?;
     let into = side_of_tree(tree, state, &scratch).await?;
-    let history = History { squash: false, message: "Merge the source" };
+    let history = History { message: "Merge the source", ..History::default() };
     let report = integrate(&from, &into, &base::read(state)?, state, history).await?;
     base::write(&from.repository, state, &from.snapshot.tree).await?;
     Ok(report)

@@ -34,6 +34,17 @@ impl Bench {
         Some(Self { home, hosts })
     }
 
+    /// Brings an image of this machine to a host's engine.
+    pub(crate) fn load(&self, host: &str, image: &str) {
+        self.hosts.host(host).load(image);
+    }
+
+    /// An environment as `dwell status` shows it in a project.
+    pub(crate) fn status(&self, project: impl AsRef<Path>, name: &str) -> Value {
+        let ran = self.home.dwell_in(project, ["status", name, "--json"]);
+        serde_json::from_str(&ran.ok()).unwrap()
+    }
+
     /// Asks the daemon.
     pub(crate) fn get(&self, path: &str) -> Value {
         call(&self.home, &["-X", "GET"], path)

@@ -10,3 +10,4 @@
 
 mod bench;
 mod link;
+mod whole;
