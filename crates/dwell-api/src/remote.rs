@@ -1,10 +1,9 @@
 //! Other nodes on the wire: registering them, how they are, and byte streams to what is on them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dwell_core::admission::Capacity;
-use dwell_core::compose::{Away, Specification};
+use dwell_core::compose::Specification;
 use dwell_core::environment::Origin;
 use dwell_core::remote::Remote;
 use dwell_core::{EnvironmentId, EnvironmentName, NodeId, ServiceName};
@@ -225,10 +224,6 @@ pub struct Delivery {
     /// The project as it was resolved there.
     #[schema(value_type = Object)]
     pub specification: Specification,
-    /// The services that run on other nodes and are stood in for.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub elsewhere: BTreeMap<ServiceName, Away>,
     /// The environment there whose services these are a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -64,10 +64,8 @@ pub(crate) async fn send(
     let offered = source.offer().await.or_problem()?;
     let offer = offered.offer;
     let mut client = node.remotes.client(there).await?;
-    let query = SourcesFor {
-        environment: environment.name.clone(),
-        format: offer.format.to_string(),
-    };
+    let query =
+        SourcesFor { environment: environment.name.clone(), format: offer.format.to_string() };
     let project = environment.project.as_str();
     let tips = endpoint::query(&endpoint::fill(endpoint::TIPS, &[project]), &query);
     let haves: Haves = client.get(&tips).await.map_err(ClientError::into_problem)?;
@@ -225,8 +223,9 @@ impl IntoProblem for TravelError {
                 .hint("run the command again: what has come is not sent twice"),
             Self::Full { .. } => Problem::new(Code::DiskFull, message)
                 .hint("free some space there; `dwell remote status` shows it"),
-            Self::Rejected { .. } => Problem::new(Code::ToolFailed, message)
-                .hint("`git fsck` in the source tells more"),
+            Self::Rejected { .. } => {
+                Problem::new(Code::ToolFailed, message).hint("`git fsck` in the source tells more")
+            }
             Self::InProgress { .. } => Problem::new(Code::Busy, message),
             Self::Diverged { .. } => Problem::new(Code::Conflict, message)
                 .hint("merge or rename the branch, or use `--force`"),

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use dwell_api::environment::CreateEnvironment;
 use dwell_api::remote::{Delivery, Sent};
 use dwell_api::{Code, Problem};
-use dwell_core::compose::{Away, Specification};
+use dwell_core::compose::Specification;
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options, Origin};
-use dwell_core::{EnvironmentId, Generation, ServiceName};
+use dwell_core::{EnvironmentId, Generation};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,24 +27,18 @@ const FILE: &str = "delivered.json";
 pub(crate) struct Delivered {
     /// The project.
     pub(crate) specification: Specification,
-    /// The services that run on other nodes and are stood in for.
-    pub(crate) elsewhere: BTreeMap<ServiceName, Away>,
     /// The sources that were applied last.
     pub(crate) sent: Option<Sent>,
 }
 
 impl Delivered {
     fn of(delivery: &Delivery) -> Self {
-        Self {
-            specification: delivery.specification.clone(),
-            elsewhere: delivery.elsewhere.clone(),
-            sent: delivery.sent.clone(),
-        }
+        Self { specification: delivery.specification.clone(), sent: delivery.sent.clone() }
     }
 
     /// What a model that follows from it is stamped with.
     fn stamp(&self, options: &Options) -> Stamp {
-        let all = serde_json::to_vec(&(&self.specification, &self.elsewhere, options));
+        let all = serde_json::to_vec(&(&self.specification, options));
         let hash = all.map(|all| blake3::hash(&all).to_hex().to_string());
         Stamp { hash: hash.unwrap_or_default() }
     }

@@ -98,7 +98,6 @@ async fn deliver(
         sent: Some(sent.sent),
         force: up.force,
         specification: resolved.specification,
-        elsewhere: BTreeMap::new(),
         part_of: None,
         trusted: resolved.trusted,
     })

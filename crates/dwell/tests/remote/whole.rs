@@ -24,9 +24,13 @@ fn a_whole_environment_runs_on_a_node_and_is_used_from_here() {
     let up = bench.home.dwell_in(&project, ["up", "red", "--remote", "one"]);
     up.ok();
 
-    let list = bench.home.dwell_in(&project, ["ls"]).ok();
+    let ran = bench.home.dwell_in(&project, ["ls"]);
+    let list = ran.ok();
     assert!(list.contains("one") && list.contains("running"), "{list}");
-    assert_eq!(bench.home.dwell_in(&project, ["exec", "red", "web", "cat", "/files/b"]).ok(), "not committed");
+    assert_eq!(
+        bench.home.dwell_in(&project, ["exec", "red", "web", "cat", "/files/b"]).ok(),
+        "not committed"
+    );
 
     let status = bench.status(&project, "red");
     let service = &status["services"][0];
@@ -39,6 +43,7 @@ fn a_whole_environment_runs_on_a_node_and_is_used_from_here() {
     bench.home.dwell_in(&project, ["down", "red"]).ok();
     assert_eq!(bench.status(&project, "red")["status"], "stopped");
     bench.home.dwell_in(&project, ["destroy", "red", "--force"]).ok();
-    let list = bench.home.dwell_in(&project, ["ls"]).ok();
+    let ran = bench.home.dwell_in(&project, ["ls"]);
+    let list = ran.ok();
     assert!(!list.contains("red"), "{list}");
 }
