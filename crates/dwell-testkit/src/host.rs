@@ -130,6 +130,14 @@ impl Host {
         lock(&self.hooks).push((user.to_owned(), command.to_owned()));
     }
 
+    /// Starts it for the first time.
+    pub(crate) fn start(&self) {
+        self.boot();
+        if !self.plan.images.is_empty() {
+            self.load_all(&self.plan.images);
+        }
+    }
+
     /// Starts it: sshd, the engine if it has one, what [`Self::on_boot`] was told.
     pub fn boot(&self) {
         let disk = self.directory().join("disk");
@@ -223,10 +231,8 @@ impl Host {
         let disk = self.directory().join("disk");
         fs::create_dir_all(&disk).expect("a folder can be made");
         let ground = self.network.ground();
-        if let Some(mebibytes) = self.plan.disk {
-            let disk = disk.display();
-            ground.shell(&format!("mount -t tmpfs -o size={mebibytes}m disk {disk}")).ok();
-        }
+        let (mebibytes, at) = (self.plan.disk, disk.display());
+        ground.shell(&format!("mount -t tmpfs -o size={mebibytes}m,mode=755 disk {at}")).ok();
         let boot = ground.path(disk.join("boot"));
         fs::create_dir(&boot).expect("a folder can be made");
         fs::write(boot.join("sshd_config"), self.plan.sshd_configuration())

@@ -48,13 +48,12 @@ impl Hosts {
         }
         let network = Arc::new(Network::start());
         let numbers = 11..;
-        let mut hosts: Vec<Host> = numbers
+        let hosts: Vec<Host> = numbers
             .zip(plans)
             .map(|(number, plan)| Host::new(plan, number, Arc::clone(&network)))
             .collect();
         std::thread::scope(|scope| {
-            let started: Vec<_> =
-                hosts.iter_mut().map(|host| scope.spawn(|| host.boot())).collect();
+            let started: Vec<_> = hosts.iter().map(|host| scope.spawn(|| host.start())).collect();
             for host in started {
                 host.join().expect("a host starts");
             }

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Host;
 use crate::ssh;
 
-/// Which packages a cut takes away.
+/// Which packets a cut takes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Those from and to the host.
@@ -110,11 +110,10 @@ impl Host {
         self.accept();
     }
 
-    /// Fills its disk to the last byte. It has to have one of its own ([`HostPlan::disk`]).
+    /// Fills its disk to the last byte. A small disk ([`HostPlan::disk`]) is filled sooner.
     ///
     /// [`HostPlan::disk`]: crate::HostPlan::disk
     pub fn fill_disk(&self) {
-        assert!(self.plan.disk.is_some(), "{} has no disk of its own", self.name());
         let mut file = File::create(self.filler()).expect("a file can be made");
         for size in [1 << 20, 4096, 1] {
             let block = vec![0; size];
