@@ -33,7 +33,7 @@ use crate::node::Node;
 
 pub(crate) use bridge::listen;
 pub(crate) use register::{add, open, remove};
-pub(crate) use whole::{follow, up};
+pub(crate) use whole::{follow, sync, up};
 
 use mirror::Mirror;
 

@@ -3,7 +3,7 @@
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::environment::{
-    ComposeCommand, DiffQuery, InProject, LogLine, LogsQuery, Merge, TextReport, Variables,
+    ComposeCommand, DiffQuery, InProject, LogLine, LogsQuery, Merge, Sync, TextReport, Variables,
 };
 use dwell_api::exec::Exec;
 use dwell_api::{Code, Problem};
@@ -12,8 +12,9 @@ use dwell_core::tree::Tree;
 use dwell_drivers::tree::{self, DiffOptions, MergeOptions, MergeReport};
 
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines};
-use crate::environment::stack;
+use crate::environment::{receive, stack};
 use crate::problem::OrProblem;
+use crate::remote;
 
 fn tree_of(environment: &Environment) -> Result<&Tree, Problem> {
     environment.tree.as_ref().ok_or_else(|| {
@@ -55,18 +56,27 @@ pub(super) async fn merge(
 }
 
 /// Brings the source's work into an environment.
-#[utoipa::path(post, path = "/v1/environments/{environment}/sync", params(("environment" = String, Path), InProject), responses((status = 200, body = TextReport)))]
+#[utoipa::path(post, path = "/v1/environments/{environment}/sync", params(("environment" = String, Path), InProject), request_body = Sync, responses((status = 200, body = TextReport)))]
 pub(super) async fn sync(
     State(node): Shared,
     Path(name): Path<String>,
     Query(query): Query<InProject>,
     _: Key,
+    Json(request): Json<Sync>,
 ) -> Answer<TextReport> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
+    let found = node.find(&name, query.project.as_ref()).await;
+    if let (Err(_), Some((there, id))) = (&found, node.remotes.find(&name, query.project.as_ref()))
+    {
+        return answer(remote::sync(&node, &there, &id, request.force).await?);
+    }
+    let environment = found?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = lock.lock().await;
     let state = node.directory(&environment.id);
-    let mut report = tree::sync(tree_of(&environment)?, &state).await.or_problem()?;
+    let mut report = match &request.delivery {
+        Some(delivery) => receive(&node, &environment, delivery).await?,
+        None => tree::sync(tree_of(&environment)?, &state).await.or_problem()?,
+    };
     report.notes.extend(crate::project::bring_files(&node, &environment).await?);
     answer(told(&environment, "synced", &report))
 }

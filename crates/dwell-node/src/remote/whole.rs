@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dwell_api::client::Lines;
-use dwell_api::environment::{CreateEnvironment, InProject, Up};
+use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up};
 use dwell_api::event::Outcome;
 use dwell_api::remote::{Delivery, SeenEnvironment};
 use dwell_api::{ClientError, Code, Event, Problem, StepState, endpoint};
@@ -41,7 +41,12 @@ pub(crate) async fn up(
         (create, _) => create,
     };
     if let Some(create) = create {
-        let delivery = deliver(node, operation, there, &create, &up, &variables).await?;
+        let telling = Telling::begin(operation, &format!("sending sources to {there}"));
+        let (delivery, notes) = deliver(node, there, &create, up.force, &variables).await?;
+        for note in notes {
+            operation.note(note);
+        }
+        telling.done();
         up.delivery = Some(delivery);
         if existing.is_none() {
             up.create =
@@ -72,34 +77,79 @@ fn as_it_was_made(
     CreateEnvironment { source, project: Some(seen.environment.project.clone()), ..create }
 }
 
-/// Resolves a project here and sends its sources; gives what the other node needs besides.
+/// Resolves a project here and sends its sources; gives what the other node needs besides, and
+/// what people should know.
 async fn deliver(
     node: &Arc<Node>,
-    operation: &Arc<Operation>,
     there: &NodeName,
     create: &CreateEnvironment,
-    up: &Up,
+    force: bool,
     variables: &BTreeMap<String, String>,
-) -> Result<Delivery, Problem> {
+) -> Result<(Delivery, Vec<String>), Problem> {
     let planned = Environment { tree: None, ..planned(node, create).await? };
     let environment = Environment { root: planned.source.clone(), ..planned };
-    let resolving = Telling::begin(operation, "reading the compose project");
     let resolved = resolve(node, &environment, variables).await?;
-    resolving.done();
-    let sending = Telling::begin(operation, &format!("sending sources to {there}"));
     let sent = travel::send(node, there, &environment, &resolved.extra).await?;
-    for note in sent.notes.into_iter().chain(resolved.notes) {
-        operation.note(note);
-    }
-    sending.done();
-    Ok(Delivery {
+    let delivery = Delivery {
         from: node.id.clone(),
         source: environment.source.clone(),
         sent: Some(sent.sent),
-        force: up.force,
+        force,
         specification: resolved.specification,
         part_of: None,
         trusted: resolved.trusted,
+    };
+    Ok((delivery, sent.notes.into_iter().chain(resolved.notes).collect()))
+}
+
+/// Brings the source's work into an environment on another node.
+pub(crate) async fn sync(
+    node: &Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+    force: bool,
+) -> Result<TextReport, Problem> {
+    let seen = node.remotes.peer(there)?.mirror.environment(id);
+    let missing = || Problem::new(Code::NotFound, format!("there is no environment `{id}`"));
+    let create = of_ours(node, &seen.ok_or_else(missing)?)?;
+    let variables = std::env::vars().collect();
+    let (delivery, notes) = deliver(node, there, &create, force, &variables).await?;
+    let body = Sync { force, delivery: Some(delivery) };
+    let path = endpoint::fill(endpoint::SYNC, &[id.as_str()]);
+    let key = format!("sync-{id}-{}", node.now());
+    let mut client = node.remotes.client(there).await?;
+    let mut report: TextReport =
+        client.post(&path, &key, &body).await.map_err(ClientError::into_problem)?;
+    report.notes.extend(notes);
+    Ok(report)
+}
+
+/// What made an environment of this node's source on another node.
+fn of_ours(node: &Node, seen: &SeenEnvironment) -> Result<CreateEnvironment, Problem> {
+    let environment = &seen.environment;
+    let Some(origin) = seen.origin.as_ref().filter(|origin| origin.node == node.id) else {
+        let label = format!("{}/{}", environment.project, environment.name);
+        let message = format!("`{label}` was not made from a source on this machine");
+        return Err(
+            Problem::new(Code::InvalidArgument, message).hint("run this where its source is")
+        );
+    };
+    Ok(CreateEnvironment {
+        name: environment.name.clone(),
+        project: Some(environment.project.clone()),
+        source: origin.source.clone(),
+        empty: false,
+        in_place: false,
+        copy: Vec::new(),
+        compose_files: Vec::new(),
+        env_files: Vec::new(),
+        profiles: Vec::new(),
+        compose_variables: BTreeMap::new(),
+        variables: Default::default(),
+        placement: Default::default(),
+        strict: false,
+        force: false,
+        delivery: None,
     })
 }
 
