@@ -1,4 +1,4 @@
-//! Hands on the outside: processes, Docker, compose, git and source trees, tmux. Each driver is
+//! Hands on the outside: processes, Docker, compose, git and source trees, tmux, ssh. Each driver is
 //! thin, says what failed on which object, and bounds every call in time.
 
 pub mod compose;
@@ -6,5 +6,6 @@ pub mod docker;
 pub mod git;
 pub mod process;
 pub mod session;
+pub mod ssh;
 pub mod tmux;
 pub mod tree;

@@ -10,7 +10,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// Why a program did not give the result that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -218,9 +218,14 @@ impl Program {
     /// Starts it with piped output, for callers that stream. Standard input is empty. The time
     /// limit does not apply; dropping it before its end kills it with its children.
     pub fn spawn(&self) -> Result<Running, ProcessError> {
+        self.spawn_with(Stdio::null())
+    }
+
+    /// As [`spawn`](Self::spawn), with this as its standard input.
+    pub fn spawn_with(&self, input: Stdio) -> Result<Running, ProcessError> {
         let child = self
             .command()
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -285,6 +290,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// The pipe to its standard input; `None` when it was taken before or is no pipe.
+    pub fn input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
+    }
+
     /// Its output and error pipes; `None` when they were taken before.
     pub fn pipes(&mut self) -> (Option<ChildStdout>, Option<ChildStderr>) {
         (self.child.stdout.take(), self.child.stderr.take())
