@@ -100,7 +100,13 @@ async fn merged_head(
     if !history.squash {
         arguments.extend(["-p", theirs]);
     }
-    Ok(Some(git.line(arguments).await?))
+    Ok(Some(signed(git).await?.line(arguments).await?))
+}
+
+/// Git that can commit also where nobody said who works there.
+pub(crate) async fn signed(git: Git) -> Result<Git, TreeError> {
+    let known = git.program(["var", "GIT_COMMITTER_IDENT"]).finish().await?.ok();
+    Ok(if known { git } else { git.as_dwell() })
 }
 
 /// Two commits with the content of the given ones and `since` as what they have in common.

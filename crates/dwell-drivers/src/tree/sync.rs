@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::integrate::{History, integrate};
 use super::merge::{side_of_source, side_of_tree};
+use super::travel::record::refuse_elsewhere;
 use super::{MergeReport, Scratch, Tree, TreeError, TreeKind, base, directory, render};
 
 /// Brings the source's new commits and uncommitted work into the tree, keeping the environment's
@@ -13,6 +14,7 @@ pub async fn sync(tree: &Tree, state: &Path) -> Result<MergeReport, TreeError> {
     if tree.kind == TreeKind::InPlace {
         return Err(TreeError::InPlace { path: tree.root.clone(), verb: "sync" });
     }
+    refuse_elsewhere(tree, state, "sync")?;
     let rendered = render::restore(state, &tree.project_dir)?;
     let result = match tree.kind {
         TreeKind::Copy => directory::sync(tree, state).await,

@@ -5,28 +5,34 @@
 //! that the other side lacks. The side with the environment has a [`Store`] for each project, a
 //! bare repository that receives them; the environment's tree is a worktree of it.
 
+mod apply;
 mod create;
 mod error;
+mod give;
 mod grow;
 mod quarantine;
 mod receive;
-mod record;
+pub(super) mod record;
 mod remark;
 mod seen;
 mod send;
 mod source;
 mod stage;
 mod store;
+mod take;
 mod wire;
 
 use std::path::Path;
 
+pub use apply::{Applied, Changed, apply, changed, is_current};
 pub use create::{CreateReceived, create};
 pub use error::TravelError;
+pub use give::{Work, give, given};
 pub use receive::Received;
 pub use send::Sent;
 pub use source::{Offered, Source};
 pub use store::Store;
+pub use take::{TakeWork, TakenWork, source_haves, take};
 pub use wire::{Haves, Identity, Offer};
 
 use crate::git::index::Stamp;

@@ -100,7 +100,8 @@ async fn fill(
     base::write(&made, order.state, &arrived.tree).await?;
     settle(&store.git(), &place, order.tree).await?;
     store.set(order.environment, &[("base", snapshot)]).await?;
-    Record { offer: order.offer.clone(), taken: None }.write(order.state)
+    let environment = order.environment.clone();
+    Record { environment, offer: order.offer.clone(), taken: None }.write(order.state)
 }
 
 /// Puts the worktree on its branch: index and `HEAD` are those of the source's commit, the files

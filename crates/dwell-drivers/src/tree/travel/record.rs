@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use dwell_core::EnvironmentName;
 use serde::{Deserialize, Serialize};
 
 use super::error::TravelError;
 use super::wire::Offer;
-use crate::git::ObjectName;
-use crate::tree::{TreeError, memory, private_directory};
+use crate::git::{Git, ObjectName};
+use crate::tree::{Tree, TreeError, memory, private_directory};
 
 /// How long a transfer waits for another one to end.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -18,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What came from the other node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
+    /// The environment.
+    pub(crate) environment: EnvironmentName,
     /// What the tree was last brought up to.
     pub(crate) offer: Offer,
     /// What the other node last took back.
@@ -64,6 +67,27 @@ impl Record {
         let text = serde_json::to_vec_pretty(self).map_err(|error| TravelError::wire(&error))?;
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, &path));
         written.map_err(|error| TravelError::io(&path, error))
+    }
+}
+
+/// The commit that a tree's source has checked out; of one on another node, the commit that came
+/// last.
+pub(crate) async fn source_head(tree: &Tree, state: &Path) -> Result<Option<String>, TreeError> {
+    match Record::read(state)? {
+        Some(record) => Ok(record.offer.head.map(String::from)),
+        None => Ok(Git::at(&tree.source).head().await.ok().flatten()),
+    }
+}
+
+/// Refuses what only the node that has the source can do.
+pub(crate) fn refuse_elsewhere(
+    tree: &Tree,
+    state: &Path,
+    verb: &'static str,
+) -> Result<(), TreeError> {
+    match Record::read(state)? {
+        Some(_) => Err(TreeError::Elsewhere { path: tree.root.clone(), verb }),
+        None => Ok(()),
     }
 }
 
