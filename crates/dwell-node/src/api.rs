@@ -227,6 +227,8 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::WATCH, get(remote::changes))
         .route(endpoint::COMMAND, post(remote::command))
         .route(endpoint::TIPS, get(remote::tips))
+        .route(endpoint::PULL, post(work::pull))
+        .route(endpoint::WORK, post(work::work))
         .route(endpoint::OBJECTS, post(remote::objects))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
@@ -288,6 +290,8 @@ pub(crate) async fn serve(
         work::diff,
         work::merge,
         work::sync,
+        work::pull,
+        work::work,
         work::logs,
         work::variables,
         work::compose,

@@ -6,20 +6,23 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
-use dwell_api::remote::{Arrived, Delivery, Sent, SourcesFor, TRAVEL};
+use dwell_api::environment::TextReport;
+use dwell_api::remote::{Arrived, Delivery, SeenEnvironment, Sent, SourcesFor, TRAVEL};
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::environment::Environment;
 use dwell_core::tree::{Tree, TreePath};
 use dwell_core::{EnvironmentName, NodeName, ProjectName};
 use dwell_drivers::tree::MergeReport;
-use dwell_drivers::tree::travel::{self, CreateReceived, Haves, Offer, Source, Store, TravelError};
+use dwell_drivers::tree::travel::{
+    self, CreateReceived, Haves, Offer, Source, Store, TakeWork, TravelError,
+};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::api::{Refusal, switching, upgrade_of};
 use crate::node::Node;
 use crate::problem::{IntoProblem, OrProblem};
-use crate::project;
+use crate::{project, remote};
 
 /// The longest answer about what was received, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
@@ -200,12 +203,97 @@ pub(crate) async fn apply(
 ) -> Result<MergeReport, Problem> {
     let offer = offer_of(delivery)?;
     let store = store(node, &environment.project, &offer.format.to_string()).await?;
-    let Some(tree) = &environment.tree else {
-        let message = format!("`{}` has no tree", environment.label());
-        return Err(Problem::new(Code::NotFound, message));
+    let state = node.directory(&environment.id);
+    let tree = tree_of(environment)?;
+    let applied = travel::apply(tree, &state, &store, &offer, delivery.force).await;
+    match applied.or_problem() {
+        Ok(applied) => Ok(applied.report),
+        Err(problem) if problem.code == Code::Conflict => {
+            let label = environment.label();
+            let hint = format!(
+                "nothing was changed. See `dwell diff {label}`, bring it back with `dwell pull \
+                 {label}`, or overwrite it there with `--force`"
+            );
+            Err(Problem { hint: Some(hint), ..problem })
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+fn tree_of(environment: &Environment) -> Result<&Tree, Problem> {
+    environment.tree.as_ref().ok_or_else(|| {
+        Problem::new(Code::NotFound, format!("`{}` has no tree", environment.label()))
+    })
+}
+
+/// Sends an environment's work: after the upgrade it goes, and then the word comes that it has
+/// been taken.
+pub(crate) async fn give(
+    node: Arc<Node>,
+    environment: Environment,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (upgrade, haves): (_, Haves) = upgrade_of(request).await?;
+    let tree = tree_of(&environment)?.clone();
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgrade.await else { return };
+        let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded));
+        let state = node.directory(&environment.id);
+        let given = travel::give(&tree, &state, &haves, &mut write).await;
+        let _ = write.shutdown().await;
+        let work = match given {
+            Ok(work) => work,
+            Err(error) => return tracing::warn!(%error, "work was not sent"),
+        };
+        let mut word = [0; TAKEN.len()];
+        if read.read_exact(&mut word).await.is_ok()
+            && word == *TAKEN
+            && let Err(error) = travel::given(&tree, &state, &work).await
+        {
+            tracing::warn!(%error, "that work was taken is not remembered");
+        }
+    });
+    Ok(switching(TRAVEL))
+}
+
+/// What the receiver of work says when it has it.
+const TAKEN: &[u8; 6] = b"taken\n";
+
+/// Brings the work of an environment on another node into a branch of its source here.
+pub(crate) async fn pull(
+    node: &Arc<Node>,
+    there: &NodeName,
+    seen: &SeenEnvironment,
+    force: bool,
+) -> Result<TextReport, Problem> {
+    let environment = &seen.environment;
+    let source = &remote::of_ours(node, seen)?.source;
+    let haves = travel::source_haves(source).await.or_problem()?;
+    let path = endpoint::fill(endpoint::WORK, &[environment.id.as_str()]);
+    let client = node.remotes.client(there).await?;
+    let stream = client.upgrade(&path, TRAVEL, &haves).await.map_err(ClientError::into_problem)?;
+    let (read, mut write) = tokio::io::split(stream);
+    let order = TakeWork { source, environment: &environment.name, force };
+    let taken = travel::take(order, read).await.or_problem()?;
+    // Without the word the other side takes its work for its own still, which is no loss.
+    let _ = write.write_all(TAKEN).await;
+    let _ = write.shutdown().await;
+    let label = format!("{}/{}", environment.project, environment.name);
+    let text = match &taken.branch {
+        Some(branch) if taken.commits > 0 || !taken.files.is_empty() => format!(
+            "pulled `{label}` into branch {branch}: {} commits, {} files",
+            taken.commits,
+            taken.files.len()
+        ),
+        Some(branch) => format!("`{label}`: branch {branch} has all of it"),
+        None => format!("`{label}`: there is no work to bring"),
     };
-    let _ = (store, tree);
-    Ok(MergeReport::default())
+    let mut notes = taken.notes;
+    if taken.uncommitted > 0 {
+        let count = taken.uncommitted;
+        notes.push(format!("{count} uncommitted files are in the last commit of the branch"));
+    }
+    Ok(TextReport { text, notes })
 }
 
 fn without_git(directory: &Path) -> Problem {

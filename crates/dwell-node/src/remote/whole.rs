@@ -125,7 +125,7 @@ pub(crate) async fn sync(
 }
 
 /// What made an environment of this node's source on another node.
-fn of_ours(node: &Node, seen: &SeenEnvironment) -> Result<CreateEnvironment, Problem> {
+pub(crate) fn of_ours(node: &Node, seen: &SeenEnvironment) -> Result<CreateEnvironment, Problem> {
     let environment = &seen.environment;
     let Some(origin) = seen.origin.as_ref().filter(|origin| origin.node == node.id) else {
         let label = format!("{}/{}", environment.project, environment.name);
