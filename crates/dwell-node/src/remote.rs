@@ -121,6 +121,10 @@ impl Peer {
             .hint(fix.unwrap_or_else(|| format!("`dwell remote ping {name}` tries it now")))
     }
 
+    fn addresses(&self) -> publish::Addresses {
+        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn published(&self) -> HashSet<String> {
         self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -294,7 +298,7 @@ impl Remotes {
         let last = peer.mirror.last()?;
         let unreachable = Some(last.at);
         let seen = last.seen.environments.into_iter().find(|seen| seen.environment.id == *id)?;
-        Some(mirror::shown(seen, name, own, unreachable))
+        Some(mirror::shown(seen, name, own, &peer.addresses(), unreachable))
     }
 
     /// An environment that a node just showed.
@@ -305,31 +309,34 @@ impl Remotes {
         environment: Environment,
     ) -> Environment {
         let peer = self.peer(name).ok();
+        let addresses = peer.as_ref().map(|peer| peer.addresses()).unwrap_or_default();
         let seen = peer.and_then(|peer| peer.mirror.environment(&environment.id));
         let origin = seen.and_then(|seen| seen.origin);
         let seen = dwell_api::remote::SeenEnvironment { environment, names: Vec::new(), origin };
-        mirror::shown(seen, name, own, None)
+        mirror::shown(seen, name, own, &addresses, None)
     }
 
     /// Everything on other nodes: as they show it now, or as they showed it last where they do
     /// not answer within two seconds. Parts of this node's environments are left out.
-    pub(crate) async fn list(&self, own: &NodeId) -> (Vec<Environment>, Vec<Session>) {
+    pub(crate) async fn list(&self, node: &Arc<Node>) -> (Vec<Environment>, Vec<Session>) {
+        let own = &node.id;
         let all = self.all();
         let answers = all.iter().map(|peer| async move {
-            let fresh = tokio::time::timeout(LIST_LIMIT, self.look(&peer.remote.name)).await;
+            let fresh = tokio::time::timeout(LIST_LIMIT, self.look(node, &peer.remote.name)).await;
             (peer, fresh.is_ok_and(|looked| looked.is_ok()))
         });
         let (mut environments, mut sessions) = (Vec::new(), Vec::new());
         for (peer, fresh) in join_all(answers).await {
             let Some(last) = peer.mirror.last() else { continue };
             let name = &peer.remote.name;
+            let addresses = peer.addresses();
             let unreachable = (!fresh).then_some(last.at);
             for seen in last.seen.environments {
                 let of_ours = |origin: &dwell_core::environment::Origin| {
                     origin.node == *own && origin.part_of.is_some()
                 };
                 if !seen.origin.as_ref().is_some_and(of_ours) {
-                    environments.push(mirror::shown(seen, name, own, unreachable));
+                    environments.push(mirror::shown(seen, name, own, &addresses, unreachable));
                 }
             }
             let shown = last.seen.sessions.into_iter();
@@ -403,8 +410,8 @@ impl Remotes {
         }
     }
 
-    /// Looks at a node now and remembers what it shows.
-    pub(crate) async fn look(&self, name: &NodeName) -> Result<(), Problem> {
+    /// Looks at a node now, remembers what it shows and publishes it.
+    pub(crate) async fn look(&self, node: &Arc<Node>, name: &NodeName) -> Result<(), Problem> {
         let peer = self.peer(name)?;
         if peer.down().is_some() {
             return Err(Problem::new(Code::NodeUnreachable, "its link is down"));
@@ -412,7 +419,10 @@ impl Remotes {
         let mut client = self.client(name).await?;
         let mut lines = client.lines(endpoint::WATCH).await.map_err(ClientError::into_problem)?;
         match lines.next::<Seen>().await.map_err(ClientError::into_problem)? {
-            Some(seen) => peer.mirror.put(seen, crate::node::now()),
+            Some(seen) => {
+                peer.mirror.put(seen, crate::node::now());
+                republish(node, &peer).await;
+            }
             None => return Err(Problem::new(Code::NodeUnreachable, "it showed nothing")),
         }
         Ok(())

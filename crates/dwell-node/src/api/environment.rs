@@ -40,7 +40,7 @@ pub(super) async fn list(
         }
     }
     if !node.remotes.is_empty() {
-        let (elsewhere, _) = node.remotes.list(&node.id).await;
+        let (elsewhere, _) = node.remotes.list(&node).await;
         shown
             .extend(elsewhere.into_iter().filter(|environment| selects_shown(&query, environment)));
     }

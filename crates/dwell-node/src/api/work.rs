@@ -48,7 +48,14 @@ pub(super) async fn merge(
     _: Key,
     Json(request): Json<Merge>,
 ) -> Answer<TextReport> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
+    let found = node.find(&name, query.project.as_ref()).await;
+    if found.is_err() && node.remotes.find(&name, query.project.as_ref()).is_some() {
+        let message = format!("`{name}` is on another node");
+        return Err(Problem::new(Code::InvalidArgument, message)
+            .hint(format!("`dwell pull {name}`, then `git merge dwell/{name}`"))
+            .into());
+    }
+    let environment = found?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = lock.lock().await;
     let options =
@@ -146,8 +153,14 @@ pub(super) async fn variables(
     Path(name): Path<String>,
     Query(query): Query<InProject>,
 ) -> Answer<Variables> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
-    answer(node.variables_answer(&environment).await)
+    let found = node.find(&name, query.project.as_ref()).await;
+    if let (Err(_), Some((there, id))) = (&found, node.remotes.find(&name, query.project.as_ref()))
+    {
+        let shown = node.remotes.shown(&there, &id, &node.id);
+        let shown = shown.ok_or_else(|| Problem::new(Code::NotFound, "it is gone"))?;
+        return answer(node.variables_of(&shown).await);
+    }
+    answer(node.variables_answer(&found?).await)
 }
 
 /// How to run `docker compose` on an environment.

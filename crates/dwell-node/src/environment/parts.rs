@@ -214,7 +214,7 @@ async fn ours(
     there: &NodeName,
     environment: &Environment,
 ) -> Result<Option<Shown>, Problem> {
-    node.remotes.look(there).await?;
+    node.remotes.look(node, there).await?;
     Ok(node.remotes.part_on(there, &environment.id))
 }
 
@@ -260,6 +260,12 @@ pub(super) async fn bring_up(
     });
     for result in join_all(work).await {
         result?;
+    }
+    for there in environment.parts.keys() {
+        // So that its addresses are there when the caller hears of it.
+        if let Err(problem) = node.remotes.look(&node, there).await {
+            tracing::info!(%problem, node = %there, "it is not shown yet");
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use dwell_api::session::Session;
 use dwell_core::{EnvironmentId, NodeId, NodeName};
 use serde::{Deserialize, Serialize};
 
+use super::publish::Addresses;
 use crate::facts::write;
 
 /// What one node showed, and when.
@@ -74,6 +75,7 @@ pub(crate) fn shown(
     mut seen: SeenEnvironment,
     name: &NodeName,
     own: &NodeId,
+    addresses: &Addresses,
     unreachable: Option<i64>,
 ) -> Environment {
     let environment = &mut seen.environment;
@@ -83,6 +85,9 @@ pub(crate) fn shown(
     }
     for service in &mut environment.services {
         service.node = Some(name.clone());
+        // Its address there is none here.
+        let address = addresses.get(&(environment.id.clone(), service.name.clone()));
+        service.addresses = address.iter().map(ToString::to_string).collect();
     }
     if let Some(at) = unreachable {
         unknown(environment, at);

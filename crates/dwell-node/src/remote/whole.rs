@@ -60,6 +60,10 @@ pub(crate) async fn up(
     };
     let path = endpoint::query(&endpoint::fill(endpoint::UP, &[&name]), &InProject { project });
     let mut outcome = follow(node, operation, there, key, &path, &up).await?;
+    // So that its names and addresses are there when the caller hears of it.
+    if let Err(problem) = node.remotes.look(node, there).await {
+        tracing::info!(%problem, node = %there, "it is not shown yet");
+    }
     if let Some(environment) = outcome.environment.take() {
         outcome.environment = Some(Box::new(node.remotes.shown_now(there, &node.id, *environment)));
     }

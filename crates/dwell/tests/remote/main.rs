@@ -9,5 +9,7 @@
 )]
 
 mod bench;
+mod hybrid;
 mod link;
 mod whole;
+mod work;

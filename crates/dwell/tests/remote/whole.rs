@@ -8,7 +8,7 @@ const COMPOSE: &str = r#"
 services:
   web:
     image: busybox:latest
-    command: ["sh", "-c", "echo $WORD > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
+    command: ["sh", "-c", "echo $$WORD > /tmp/index.html; exec httpd -f -p 8080 -h /tmp"]
     environment: { WORD: "${WORD:-hello}" }
     expose: ["8080"]
     volumes: ["./files:/files:ro"]
