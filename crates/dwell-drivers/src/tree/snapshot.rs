@@ -44,7 +44,7 @@ impl Snapshot {
         leave: impl Fn(&Path) -> bool,
     ) -> Result<(Self, Vec<u8>), TreeError> {
         let (git, index) = start(repository, &store(state), scratch)?;
-        git.run(QUICK.into_iter().chain(["add", "--update", "--", "."])).await?;
+        git.run(QUICK.into_iter().chain(["add", "--update"])).await?;
         let others = git.run(UNTRACKED).await?.stdout;
         let wanted = |path: &&[u8]| {
             let path = path.strip_suffix(b"\0").unwrap_or(path);

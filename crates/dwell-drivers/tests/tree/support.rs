@@ -11,13 +11,21 @@ use std::process::Command;
 use dwell_drivers::tree::{self, CreateTree, Start, Tree, TreeError};
 
 pub(crate) struct Place {
-    pub(crate) directory: tempfile::TempDir,
+    directory: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
 }
 
 impl Place {
     /// An empty place.
     pub(crate) fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+        let temporary = tempfile::tempdir().unwrap();
+        Self { directory: temporary.path().to_owned(), _temporary: Some(temporary) }
+    }
+
+    /// Somebody else's place.
+    #[allow(dead_code, reason = "it serves two test programs")]
+    pub(crate) fn at(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), _temporary: None }
     }
 
     /// A place whose source is a git project with two commits.
@@ -36,7 +44,7 @@ impl Place {
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.directory.join(name)
     }
 
     pub(crate) fn init(&self, name: &str) {
