@@ -66,11 +66,8 @@ impl BareHost {
         docker(arguments).ok();
         host.copy_keys();
         docker(["start", &id]).ok();
-        wait_until(LIMIT, "sshd", || {
-            let limit = Duration::from_millis(200);
-            TcpStream::connect_timeout(&(host.address(), 22).into(), limit).is_ok()
-        });
         ssh::write(&host.access(), &host);
+        host.wait();
         Some(host)
     }
 
@@ -97,9 +94,19 @@ impl BareHost {
         run(command.args(["-l", user, self.name()]).args(arguments), LIMIT)
     }
 
-    /// Starts it anew, as a reboot does.
+    /// Starts it anew, as a reboot does, and waits until it accepts connections.
     pub fn reboot(&self) {
-        docker(["restart", "--time", "10", &self.id()]).ok();
+        docker(["restart", "--time", "20", &self.id()]).ok();
+        self.wait();
+    }
+
+    fn wait(&self) {
+        wait_until(LIMIT, "sshd", || {
+            let limit = Duration::from_millis(200);
+            TcpStream::connect_timeout(&(self.address(), 22).into(), limit).is_ok()
+        });
+        // Others than root may log in once it has started.
+        self.ssh_as("root", ["systemctl is-system-running --wait"]);
     }
 
     /// Copies an image of this machine's engine into its own, once it has one.

@@ -20,6 +20,7 @@ use crate::dockerd::{Dockerd, last_lines};
 use crate::hosts::Network;
 use crate::machine::Machine;
 use crate::process::{Ran, run};
+use crate::project::Project;
 use crate::ssh::{self, Target};
 
 /// For all that is run on a host.
@@ -31,8 +32,9 @@ const BOOT: &str = include_str!("host/boot.sh");
 const SPACES: [&str; 5] = ["net", "mount", "pid", "uts", "ipc"];
 
 /// A machine with its own sshd, users, homes, processes and address, and perhaps its own engine.
-/// `/etc`, `/var`, `/root`, `/home`, `/run` and `/tmp` are its own, the rest of its files is this
-/// machine's, read-only. It has no way to other networks. Its clock is this machine's.
+/// `/etc`, `/var`, `/usr/local`, `/root`, `/home`, `/run` and `/tmp` are its own, the rest of its
+/// files is this machine's, read-only. It has no way to other networks. Its clock is this
+/// machine's, as no namespace changes the time of day.
 pub struct Host {
     plan: HostPlan,
     number: u8,
@@ -123,6 +125,11 @@ impl Host {
         fs::copy(file, &to).expect("a file can be copied");
         use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+    }
+
+    /// Puts a script in the place of a program, for all users.
+    pub fn tool(&self, name: &str, script: &str) {
+        let _ = Project::new(self.path("/usr/local/bin")).script(name, script);
     }
 
     /// Runs a command as a user at each start of the host from now on, as a service manager would.

@@ -30,6 +30,9 @@ fn a_host_is_a_machine_of_its_own() {
     one.ssh(["echo here >/root/here; echo here >/tmp/here; echo here >/etc/here"]).ok();
     assert!(!PathBuf::from("/etc/here").exists() && !PathBuf::from("/tmp/here").exists());
     assert_eq!(std::fs::read_to_string(one.path("/root/here")).unwrap(), "here\n");
+    one.tool("tailscale", "#!/bin/sh\necho stand-in\n");
+    assert_eq!(one.ssh_as("alice", ["tailscale status"]).ok(), "stand-in");
+    assert!(!PathBuf::from("/usr/local/bin/tailscale").exists());
     assert!(one.ssh(["touch /usr/here"]).fails_with(1).contains("Read-only"));
     // What a process leaves behind is reaped, as by any machine's first process.
     one.ssh(["(true &) ; sleep 0.1; ! ps ax -o stat= | grep Z"]).ok();

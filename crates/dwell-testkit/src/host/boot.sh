@@ -1,6 +1,6 @@
-# Run by bash as the first process of a host. What the host may write is its own: a layer of its
-# own over /etc and /var, its own homes, /run and /tmp; everything else is this machine's, and
-# read-only. Variables: NAME; DISK, which outlives a reboot; USERS, apart from root;
+# Run by bash as the first process of a host. What the host may write is its own: a layer over
+# /etc, /var and /usr/local, homes, /run and /tmp; everything else is this machine's, and read-only.
+# Variables: NAME; DISK, which outlives a reboot; USERS, apart from root;
 # RUNTIME, `yes` where users have /run/user/<id>.
 
 layer() {
@@ -15,6 +15,7 @@ own() {
 
 layer etc
 layer var
+layer usr/local
 own root root
 own home home
 own docker var/lib/docker
@@ -29,7 +30,7 @@ mount -t proc proc /proc
 cp /proc/sys/kernel/random/uuid /run/boot-id
 mount --bind /run/boot-id /proc/sys/kernel/random/boot_id
 
-if [ ! -e "$DISK/root/.profile" ]; then
+if [ ! -e "$DISK/made" ]; then
     cp -r /etc/skel/. /root/
     tr -d - </run/boot-id >/etc/machine-id
     echo "$NAME" >/etc/hostname
@@ -53,6 +54,7 @@ if [ ! -e "$DISK/root/.profile" ]; then
         chown -R "$id:$id" "/home/$user"
     done
     cp "$DISK/boot/sshd_config" "$DISK/boot"/host_key* "$DISK/boot/authorized_keys" /etc/ssh/
+    touch "$DISK/made"
 fi
 if [ "$RUNTIME" = yes ]; then
     for user in root $USERS; do
