@@ -43,6 +43,7 @@ fn service(name: &str, host: &str, role: ServiceRole) -> Service {
         names: vec![format!("{name}.{host}")],
         url: Some(format!("http://{name}.{host}")),
         ingress: true,
+        node: None,
     }
 }
 
@@ -73,5 +74,6 @@ pub(crate) fn session(name: &str, environment_name: &str) -> Session {
         started: 0,
         ended: None,
         attach: vec!["tmux".to_owned(), "attach".to_owned()],
+        node: None,
     }
 }
