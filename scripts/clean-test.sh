@@ -6,8 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
+# Removes what carries a label from the engine.
 remove_labelled() {
-    local label=dwell.node=$1 kind ids
+    local label=$1 kind ids
     ids=$(docker ps --all --quiet --filter "label=$label")
     [ -z "$ids" ] || xargs docker rm --force --volumes <<<"$ids" >/dev/null
     for kind in network volume image; do
@@ -40,7 +41,7 @@ for home in /tmp/dwell-test-*; do
     if in_use "$home"; then continue; fi
     end_processes environ "^XDG_STATE_HOME=$home/"
     end_processes cmdline "$home"
-    [ ! -e "$home/node" ] || remove_labelled "$(cat "$home/node")"
+    [ ! -e "$home/node" ] || remove_labelled "dwell.node=$(cat "$home/node")"
     rm -rf "$home"
     say "removed $home"
 done
@@ -52,4 +53,11 @@ for machine in /tmp/dwell-engine-* /tmp/dwell-hosts-*; do
     find /sys/fs/cgroup -depth -type d -path "*/$(basename "$machine")*" -exec rmdir {} + 2>/dev/null || true
     rm -rf "$machine"
     say "removed $machine"
+done
+
+for host in /tmp/dwell-bare-*; do
+    if in_use "$host"; then continue; fi
+    remove_labelled "dwell.test=$(basename "$host")"
+    rm -rf "$host"
+    say "removed $host"
 done

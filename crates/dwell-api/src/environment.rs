@@ -329,6 +329,26 @@ pub struct Merge {
     pub commit: Option<String>,
 }
 
+/// Brings the source's work into an environment.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Sync {
+    /// Takes the source's side where both changed the same, of an environment that came from
+    /// another node.
+    #[serde(default)]
+    pub force: bool,
+    /// The sources, for an environment that came from another node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+}
+
+/// Brings an environment's work from its node into a branch of its source.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Pull {
+    /// Moves the branch although it has commits of its own.
+    #[serde(default)]
+    pub force: bool,
+}
+
 /// A text made by a tool.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct TextReport {

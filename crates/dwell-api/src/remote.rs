@@ -1,17 +1,17 @@
 //! Other nodes on the wire: registering them, how they are, and byte streams to what is on them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dwell_core::admission::Capacity;
-use dwell_core::compose::{Away, Specification};
+use dwell_core::compose::Specification;
 use dwell_core::environment::Origin;
 use dwell_core::remote::Remote;
-use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
+use dwell_core::{EnvironmentId, EnvironmentName, NodeId, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::environment::Environment;
+use crate::problem::Problem;
 use crate::session::Session;
 
 /// The version of what daemons say to each other over a link. Two that differ do not talk.
@@ -200,15 +200,11 @@ pub struct Seen {
     pub sessions: Vec<Session>,
 }
 
-/// A source that was sent to a node, named by the commits that hold it there.
+/// A source that was sent to a node: how it is named there. What it says is between the drivers
+/// of both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Sent {
-    /// The commit that was checked out; `None` in a repository without commits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<String>,
-    /// The commit whose tree is the work tree, uncommitted files included.
-    pub snapshot: String,
-}
+#[serde(transparent)]
+pub struct Sent(pub serde_json::Value);
 
 /// How an environment comes to a node from another one.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -228,10 +224,6 @@ pub struct Delivery {
     /// The project as it was resolved there.
     #[schema(value_type = Object)]
     pub specification: Specification,
-    /// The services that run on other nodes and are stood in for.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    pub elsewhere: BTreeMap<ServiceName, Away>,
     /// The environment there whose services these are a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
@@ -241,28 +233,23 @@ pub struct Delivery {
     pub trusted: Option<String>,
 }
 
-/// Which objects of a project a node has.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
-pub struct Tips {
-    /// Commits, with all that they reach.
-    pub commits: Vec<String>,
-}
-
-/// Which project's objects are meant.
+/// Which environment of a project sources are for.
 #[derive(Debug, Clone, Serialize, Deserialize, IntoParams, ToSchema)]
-pub struct OfProject {
-    /// The project.
+pub struct SourcesFor {
+    /// The environment.
     #[param(value_type = String)]
     #[schema(value_type = String)]
-    pub project: ProjectName,
+    pub environment: EnvironmentName,
+    /// How the source names its objects: `sha1` or `sha256`.
+    pub format: String,
 }
 
-/// Which node a call is about, where not this one.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams, ToSchema)]
-pub struct OnNode {
-    /// The node.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
-    #[schema(value_type = Option<String>)]
-    pub node: Option<NodeName>,
+/// What became of sources that were received.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrived {
+    /// All of it is there, and this is what people should know.
+    Whole(Vec<String>),
+    /// Nothing changed, for this reason.
+    Failed(Problem),
 }

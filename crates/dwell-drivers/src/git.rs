@@ -2,7 +2,9 @@
 //! variables, no prompts, no hooks of the repository, no background work.
 
 pub mod index;
+mod object;
 mod repository;
+pub(crate) mod stream;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use crate::process::{Finished, ProcessError, Program};
 
+pub use object::{ObjectFormat, ObjectName, ObjectNameError};
 pub use repository::{Discovered, Repository};
 
 /// Variables by which a caller's shell or hook would redirect git to another repository, index,
@@ -46,7 +49,7 @@ const REDIRECTING: [&str; 26] = [
 
 /// Settings for every call. Hooks are commands that a repository may bring, and signing may ask
 /// for a passphrase; neither belongs in the background.
-const SETTINGS: [&str; 10] = [
+const SETTINGS: [&str; 11] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
     "core.fsync=none",
@@ -57,6 +60,7 @@ const SETTINGS: [&str; 10] = [
     "merge.renormalize=false",
     "worktree.useRelativePaths=false",
     "advice.addEmbeddedRepo=false",
+    "safe.bareRepository=all",
 ];
 
 /// How long one git call may take; checking out a large repository is the longest.
@@ -103,6 +107,15 @@ impl Git {
         }
         for name in ["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"] {
             self.variables.push((name, "dwell@localhost".into()));
+        }
+        self
+    }
+
+    /// Dates commits at the beginning of time, so that equal content gives equal commits.
+    #[must_use]
+    pub(crate) fn timeless(mut self) -> Self {
+        for name in ["GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"] {
+            self.variables.push((name, "@0 +0000".into()));
         }
         self
     }

@@ -20,6 +20,7 @@ mod remove;
 mod render;
 mod snapshot;
 mod sync;
+pub mod travel;
 mod walk;
 mod worktree;
 

@@ -226,6 +226,10 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::MACHINE, get(remote::machine))
         .route(endpoint::WATCH, get(remote::changes))
         .route(endpoint::COMMAND, post(remote::command))
+        .route(endpoint::TIPS, get(remote::tips))
+        .route(endpoint::PULL, post(work::pull))
+        .route(endpoint::WORK, post(work::work))
+        .route(endpoint::OBJECTS, post(remote::objects))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -286,6 +290,8 @@ pub(crate) async fn serve(
         work::diff,
         work::merge,
         work::sync,
+        work::pull,
+        work::work,
         work::logs,
         work::variables,
         work::compose,
@@ -306,6 +312,8 @@ pub(crate) async fn serve(
         remote::machine,
         remote::changes,
         remote::command,
+        remote::tips,
+        remote::objects,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

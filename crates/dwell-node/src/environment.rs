@@ -24,7 +24,7 @@ use serde_json::Value;
 
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
-pub(crate) use delivery::delivered;
+pub(crate) use delivery::{delivered, receive};
 pub(crate) use former::forget as forget_former;
 pub(crate) use parts::{destroy as destroy_part, stop_one as stop_part};
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};

@@ -17,20 +17,21 @@ pub(crate) async fn look(node: &Node) -> Result<Machine, Problem> {
     let seen = machine::look();
     let disk = machine::disk(&node.paths.data);
     let disk = disk.map_err(|error| file("looking at", &node.paths.data, &error))?;
-    let environments = environments(node).await?;
+    // Without its engine a machine is still one.
+    let environments = environments(node).await.ok();
     let capacity = Capacity {
         cpus: seen.cpus,
         load: seen.load,
         memory: seen.memory,
         disk: Some(disk),
-        free_subnets: Some(free_subnets(node).await?),
-        environments: Some(environments.values().sum()),
+        free_subnets: free_subnets(node).await.ok(),
+        environments: environments.as_ref().map(|environments| environments.values().sum()),
     };
     Ok(Machine {
         host: seen.host,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity,
-        environments: environments.into_iter().collect(),
+        environments: environments.unwrap_or_default().into_iter().collect(),
         clock: node.now(),
         boot: seen.boot,
     })

@@ -145,7 +145,7 @@ impl IntoProblem for TreeError {
             Self::NoSource { .. } | Self::NoTree { .. } | Self::NoRevision { .. } => {
                 Problem::new(Code::NotFound, message)
             }
-            Self::Pattern { .. } | Self::InPlace { .. } => {
+            Self::Pattern { .. } | Self::InPlace { .. } | Self::Elsewhere { .. } => {
                 Problem::new(Code::InvalidArgument, message)
             }
             Self::Busy { .. } => Problem::new(Code::Conflict, message),

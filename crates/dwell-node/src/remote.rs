@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dwell_api::environment::Environment;
-use dwell_api::remote::{Hello, LinkState, Pong, READY, RemoteNode, Seen, Target};
+use dwell_api::remote::{Hello, LinkState, Pong, READY, RemoteNode, Seen, SeenEnvironment, Target};
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::remote::Remote;
@@ -33,7 +33,7 @@ use crate::node::Node;
 
 pub(crate) use bridge::listen;
 pub(crate) use register::{add, open, remove};
-pub(crate) use whole::{follow, up};
+pub(crate) use whole::{follow, of_ours, sync, up};
 
 use mirror::Mirror;
 
@@ -345,6 +345,11 @@ impl Remotes {
             seen.origin.as_ref().is_some_and(|origin| origin.part_of.as_ref() == Some(home))
         };
         Some(last.seen.environments.into_iter().find(is_part)?.environment)
+    }
+
+    /// An environment of a node with where it came from, as it was seen last.
+    pub(crate) fn seen(&self, name: &NodeName, id: &EnvironmentId) -> Option<SeenEnvironment> {
+        self.peer(name).ok()?.mirror.environment(id)
     }
 
     /// Whether an environment was last seen running, or wanted so, on a node.

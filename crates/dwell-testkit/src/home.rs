@@ -12,11 +12,10 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::docker::remove_labelled;
-use crate::hosts::Hosts;
 use crate::process::{Ran, run};
 use crate::project::Project;
 use crate::slot::Slot;
-use crate::ssh;
+use crate::ssh::{self, SshTargets};
 
 /// Variables that hold for the programs of a test as they do for the test.
 const INHERITED: [&str; 5] = ["PATH", "TMPDIR", "RUST_BACKTRACE", "LLVM_PROFILE_FILE", "USER"];
@@ -118,7 +117,7 @@ impl TestHome {
 
     /// Makes `ssh` in the home reach these hosts by their names, with their keys pinned.
     #[must_use]
-    pub fn ssh_to(self, hosts: &Hosts) -> Self {
+    pub fn ssh_to(self, hosts: &impl SshTargets) -> Self {
         let folder = self.ssh();
         ssh::write(&folder, hosts);
         self.tool("ssh", &ssh::wrapper(&folder));
@@ -131,7 +130,7 @@ impl TestHome {
     }
 
     /// Pins the keys that the hosts have now.
-    pub fn trust_hosts(&self, hosts: &Hosts) {
+    pub fn trust_hosts(&self, hosts: &impl SshTargets) {
         ssh::trust(&self.ssh(), hosts);
     }
 

@@ -1,5 +1,6 @@
 //! One machine of the network of [`Hosts`](crate::Hosts).
 
+mod caddy;
 mod engine;
 mod fault;
 mod plan;
@@ -19,7 +20,7 @@ use crate::dockerd::{Dockerd, last_lines};
 use crate::hosts::Network;
 use crate::machine::Machine;
 use crate::process::{Ran, run};
-use crate::ssh;
+use crate::ssh::{self, Target};
 
 /// For all that is run on a host.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -56,6 +57,11 @@ impl Host {
     /// Its address.
     pub fn address(&self) -> Ipv4Addr {
         self.network.address(self.number)
+    }
+
+    /// The last part of its addresses.
+    pub(crate) fn number(&self) -> u8 {
+        self.number
     }
 
     /// One of its files as the test reaches it, while the host runs.
@@ -124,6 +130,14 @@ impl Host {
         lock(&self.hooks).push((user.to_owned(), command.to_owned()));
     }
 
+    /// Starts it for the first time.
+    pub(crate) fn start(&self) {
+        self.boot();
+        if !self.plan.images.is_empty() {
+            self.load_all(&self.plan.images);
+        }
+    }
+
     /// Starts it: sshd, the engine if it has one, what [`Self::on_boot`] was told.
     pub fn boot(&self) {
         let disk = self.directory().join("disk");
@@ -163,11 +177,11 @@ impl Host {
         self.boot();
     }
 
-    /// Its line for `known_hosts`.
-    pub(crate) fn known_host(&self) -> String {
+    /// What clients have to know of it.
+    pub(crate) fn target(&self) -> Target {
         let key = fs::read_to_string(self.path("/etc/ssh/host_key.pub"));
         let key = key.expect("the host's key can be read");
-        format!("{} {key}", self.address())
+        Target { name: self.plan.name.clone(), address: self.address(), key }
     }
 
     pub(crate) fn print_last_words(&self) {
@@ -217,10 +231,8 @@ impl Host {
         let disk = self.directory().join("disk");
         fs::create_dir_all(&disk).expect("a folder can be made");
         let ground = self.network.ground();
-        if let Some(mebibytes) = self.plan.disk {
-            let disk = disk.display();
-            ground.shell(&format!("mount -t tmpfs -o size={mebibytes}m disk {disk}")).ok();
-        }
+        let (mebibytes, at) = (self.plan.disk, disk.display());
+        ground.shell(&format!("mount -t tmpfs -o size={mebibytes}m,mode=755 disk {at}")).ok();
         let boot = ground.path(disk.join("boot"));
         fs::create_dir(&boot).expect("a folder can be made");
         fs::write(boot.join("sshd_config"), self.plan.sshd_configuration())

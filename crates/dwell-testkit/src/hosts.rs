@@ -3,7 +3,7 @@
 //! gone when the test is.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::host::{Host, HostPlan};
 use crate::machine::{Machine, remove_control_groups};
 use crate::process::run;
 use crate::slot::Slot;
-use crate::ssh;
+use crate::ssh::{self, SshTargets, Target};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -48,13 +48,12 @@ impl Hosts {
         }
         let network = Arc::new(Network::start());
         let numbers = 11..;
-        let mut hosts: Vec<Host> = numbers
+        let hosts: Vec<Host> = numbers
             .zip(plans)
             .map(|(number, plan)| Host::new(plan, number, Arc::clone(&network)))
             .collect();
         std::thread::scope(|scope| {
-            let started: Vec<_> =
-                hosts.iter_mut().map(|host| scope.spawn(|| host.boot())).collect();
+            let started: Vec<_> = hosts.iter().map(|host| scope.spawn(|| host.start())).collect();
             for host in started {
                 host.join().expect("a host starts");
             }
@@ -92,8 +91,18 @@ impl Hosts {
         ssh::write_inside(host, self);
     }
 
-    /// The private key that opens every user's account on every host.
-    pub(crate) fn identity(&self) -> std::path::PathBuf {
+    /// The share of the machine's addresses that they have.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.network.slot
+    }
+}
+
+impl SshTargets for Hosts {
+    fn targets(&self) -> Vec<Target> {
+        self.hosts.iter().map(Host::target).collect()
+    }
+
+    fn identity(&self) -> PathBuf {
         self.network.access().join("identity")
     }
 }
@@ -134,7 +143,7 @@ impl Network {
     }
 
     /// The files of the testkit's own ssh.
-    pub(crate) fn access(&self) -> std::path::PathBuf {
+    pub(crate) fn access(&self) -> PathBuf {
         self.path().join("access")
     }
 

@@ -5,6 +5,7 @@
 //! A helper that cannot do its work ends the test with a message: nothing here returns errors.
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed helper is a failed test")]
 
+mod bare;
 mod dns;
 mod docker;
 mod dockerd;
@@ -16,10 +17,13 @@ mod http;
 mod machine;
 mod process;
 mod project;
+mod remote;
 mod slot;
 mod ssh;
 mod wait;
+mod wireguard;
 
+pub use bare::BareHost;
 pub use dns::{Answer, ask, lookup, resolve};
 pub use docker::{docker, labelled, remove_labelled};
 pub use engine::Engine;
@@ -29,5 +33,8 @@ pub use hosts::Hosts;
 pub use http::http;
 pub use process::{Ran, run};
 pub use project::{Project, git};
+pub use remote::{RemoteBench, SHOP_IMAGES, shop};
 pub use slot::free_port;
+pub use ssh::{SshTargets, Target};
 pub use wait::wait_until;
+pub use wireguard::WireGuard;

@@ -62,6 +62,12 @@ impl Slot {
         let [high, low] = self.number.to_be_bytes();
         Ipv4Addr::new(10, 208 + high, low, host)
     }
+
+    /// An address in a second network of the same hosts.
+    pub(crate) fn mesh_address(&self, host: u8) -> Ipv4Addr {
+        let [high, low] = self.number.to_be_bytes();
+        Ipv4Addr::new(10, 212 + high, low, host)
+    }
 }
 
 fn port_is_free(port: u16) -> bool {

@@ -2,14 +2,32 @@
 //! wrapper that makes programs use them.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use crate::host::Host;
 use crate::hosts::Hosts;
 use crate::process::run;
+
+/// What a client has to know of a host.
+pub struct Target {
+    pub(crate) name: String,
+    pub(crate) address: Ipv4Addr,
+    /// The host's public key, a line.
+    pub(crate) key: String,
+}
+
+/// Hosts that one private key opens.
+pub trait SshTargets {
+    /// The hosts.
+    fn targets(&self) -> Vec<Target>;
+
+    /// The file with the private key.
+    fn identity(&self) -> PathBuf;
+}
 
 /// Makes a key pair without a passphrase.
 pub(crate) fn make_key(path: &Path) {
@@ -19,7 +37,7 @@ pub(crate) fn make_key(path: &Path) {
 }
 
 /// Writes `config` and `known_hosts` beside a copy of the `identity`.
-pub(crate) fn write(folder: &Path, hosts: &Hosts) {
+pub(crate) fn write(folder: &Path, hosts: &impl SshTargets) {
     write_to(folder, folder, hosts);
 }
 
@@ -31,7 +49,7 @@ pub(crate) fn write_inside(host: &Host, hosts: &Hosts) {
 }
 
 /// Writes the files to a folder whose user knows it by another path.
-fn write_to(folder: &Path, known_as: &Path, hosts: &Hosts) {
+fn write_to(folder: &Path, known_as: &Path, hosts: &impl SshTargets) {
     fs::create_dir_all(folder).expect("a folder can be made");
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("a mode can be set");
     let identity = folder.join("identity");
@@ -39,8 +57,8 @@ fn write_to(folder: &Path, known_as: &Path, hosts: &Hosts) {
         fs::copy(hosts.identity(), &identity).expect("a key can be copied");
     }
     let mut text = String::new();
-    for host in hosts.all() {
-        text.push_str(&format!("Host {}\n    HostName {}\n", host.name(), host.address()));
+    for target in hosts.targets() {
+        text.push_str(&format!("Host {}\n    HostName {}\n", target.name, target.address));
     }
     let at = known_as.display();
     text.push_str(&format!(
@@ -53,9 +71,11 @@ fn write_to(folder: &Path, known_as: &Path, hosts: &Hosts) {
 }
 
 /// Pins the keys that the hosts have now.
-pub(crate) fn trust(folder: &Path, hosts: &Hosts) {
-    let lines: Vec<String> = hosts.all().iter().map(Host::known_host).collect();
-    fs::write(folder.join("known_hosts"), lines.join("")).expect("a file can be written");
+pub(crate) fn trust(folder: &Path, hosts: &impl SshTargets) {
+    let targets = hosts.targets();
+    let lines = targets.iter().map(|host| format!("{} {}", host.address, host.key));
+    fs::write(folder.join("known_hosts"), lines.collect::<String>())
+        .expect("a file can be written");
 }
 
 /// Writes an `ssh` that takes the configuration of a folder.

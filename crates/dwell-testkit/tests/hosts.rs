@@ -2,13 +2,13 @@
 //! need, and leave nothing behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use dwell_testkit::{Cut, HostPlan, Hosts, TestHome, docker, run, wait_until};
+use dwell_testkit::{Cut, HostPlan, Hosts, TestHome, docker, http, run, wait_until};
 
 #[test]
 fn a_host_is_a_machine_of_its_own() {
@@ -259,4 +259,68 @@ fn nothing_is_left_after_the_drop() {
     drop(hosts);
     eprintln!("the drop: {:?}", start.elapsed());
     assert_eq!(traces(&directory, &link), [""; 0]);
+}
+
+#[test]
+fn a_mesh_of_wireguard_comes_back_after_a_reboot() {
+    let Some(hosts) = Hosts::start(["one", "two"].map(HostPlan::new)) else { return };
+    let start = Instant::now();
+    let Some(mesh) = hosts.wireguard() else { return };
+    eprintln!("WireGuard: {:?}", start.elapsed());
+    let (one, two) = (hosts.host("one"), hosts.host("two"));
+    // Without the interface packets take the default route, where anybody may answer.
+    let reached = |address: Ipv4Addr, limit| {
+        let Ok(mut stream) = TcpStream::connect_timeout(&(address, 22).into(), limit) else {
+            return false;
+        };
+        let mut banner = [0; 4];
+        stream.set_read_timeout(Some(limit)).unwrap();
+        stream.read_exact(&mut banner).is_ok() && &banner == b"SSH-"
+    };
+    assert!(reached(mesh.address(one), Duration::from_secs(10)));
+    let between = format!("timeout 10 bash -c ': </dev/tcp/{}/22'", mesh.address(two));
+    one.ssh([&between]).ok();
+    let shown = run(Command::new("wg").args(["show", mesh.interface()]), Duration::from_secs(5));
+    assert!(shown.ok().contains("latest handshake"));
+
+    let quick = Duration::from_millis(300);
+    mesh.down(one);
+    assert!(!reached(mesh.address(one), quick));
+    one.ssh(["true"]).ok();
+    mesh.up(one);
+    assert!(reached(mesh.address(one), Duration::from_secs(10)));
+    mesh.down_here();
+    assert!(!reached(mesh.address(two), quick));
+    mesh.up_here();
+    assert!(reached(mesh.address(two), Duration::from_secs(10)));
+
+    one.reboot();
+    wait_until(Duration::from_secs(30), "the mesh", || {
+        reached(mesh.address(one), Duration::from_secs(1))
+    });
+    let socket = format!("/run/wireguard/{}.sock", mesh.interface());
+    drop(mesh);
+    assert!(!PathBuf::from(socket).exists());
+}
+
+#[test]
+fn caddy_serves_and_takes_new_routes() {
+    let Some(hosts) = Hosts::start([HostPlan::new("one")]) else { return };
+    let one = hosts.host("one");
+    let start = Instant::now();
+    if !one.start_caddy("{\n\tauto_https off\n}\nhttp://:8080 {\n\trespond first\n}\n") {
+        return;
+    }
+    eprintln!("Caddy: {:?}", start.elapsed());
+    let ask = || {
+        let stream = TcpStream::connect((one.address(), 8080)).unwrap();
+        let (_, response) = http(stream, "GET / HTTP/1.1\nhost: one", "");
+        response.lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(ask(), "first");
+    one.shell("sed -i s/first/second/ /etc/caddy/Caddyfile").ok();
+    one.shell("caddy reload --config /etc/caddy/Caddyfile").ok();
+    assert_eq!(ask(), "second");
+    one.reboot();
+    assert_eq!(ask(), "second");
 }

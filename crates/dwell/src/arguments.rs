@@ -51,6 +51,7 @@ Work:
   diff         Show an environment's work
   merge        Bring an environment's work into its source
   sync         Bring the source's work into an environment
+  pull         Bring the work of an environment on another node into a branch
 
 Project and machine:
   init         Write a dwell.toml for the project
@@ -178,6 +179,7 @@ pub(crate) enum Command {
     Diff(work::Diff),
     Merge(work::Merge),
     Sync(work::Sync),
+    Pull(work::Pull),
     Init(setup::Init),
     Config(setup::Config),
     Trust(setup::Trust),

@@ -107,6 +107,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Diff(it) => work::diff(it, context).await,
         Command::Merge(it) => work::merge(it, context).await,
         Command::Sync(it) => work::sync(it, context).await,
+        Command::Pull(it) => work::pull(it, context).await,
         Command::Config(it) => config::run(it, context),
         Command::Trust(it) => trust::run(it, context).await,
         Command::Setup(it) => setup::run(it, context).await,

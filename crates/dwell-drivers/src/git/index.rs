@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 /// The mode of a submodule's entry.
 pub const SUBMODULE: u32 = 0o160_000;
 /// The mode of a directory's entry in a sparse index.
@@ -17,7 +19,7 @@ const STAMP: usize = 40;
 pub struct IndexError(&'static str);
 
 /// What the index remembers of a file: as git stores it, each cut to 32 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Stamp {
     /// Change time, seconds and nanoseconds.
     pub changed: (u32, u32),

@@ -110,7 +110,8 @@ pub(crate) async fn bring_along(
     .await
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, TreeError> {
+/// The path with its directory made and resolved.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, TreeError> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = parent.unwrap_or(Path::new("."));
     private_directory(parent)?;

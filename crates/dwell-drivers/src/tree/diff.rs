@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::integrate::empty_tree;
 use super::snapshot::{Snapshot, private_git};
+use super::travel::record::source_head;
 use super::{Scratch, Tree, TreeError, TreeKind, directory};
 use crate::git::{Discovered, Git, Repository};
 
@@ -52,7 +53,7 @@ pub async fn diff(tree: &Tree, state: &Path, options: DiffOptions) -> Result<Vec
     let project = &tree.project_dir;
     let now = Snapshot::take_unrendered(&repository, state, project, &scratch).await?;
     let git = private_git(&repository, state);
-    let since = since(tree, &repository, &git).await?;
+    let since = since(tree, state, &repository, &git).await?;
     let mut arguments = vec!["diff-tree", "-p"];
     if options.stat || options.name_only {
         arguments.pop();
@@ -64,10 +65,14 @@ pub async fn diff(tree: &Tree, state: &Path, options: DiffOptions) -> Result<Vec
 }
 
 /// Where the environment's history left the source's.
-async fn since(tree: &Tree, repository: &Repository, git: &Git) -> Result<String, TreeError> {
+async fn since(
+    tree: &Tree,
+    state: &Path,
+    repository: &Repository,
+    git: &Git,
+) -> Result<String, TreeError> {
     let Some(head) = &repository.head else { return empty_tree(git).await };
-    let theirs = Git::at(&tree.source).head().await.ok().flatten();
-    if let Some(theirs) = theirs {
+    if let Some(theirs) = source_head(tree, state).await? {
         let fork = git.program(["merge-base", head, &theirs]).finish().await?;
         if fork.ok() {
             return Ok(fork.text());

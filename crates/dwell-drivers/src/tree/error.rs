@@ -60,6 +60,14 @@ pub enum TreeError {
         /// What was asked for.
         verb: &'static str,
     },
+    /// The operation needs the source, which is on another node.
+    #[error("the source of {} is on another node; {verb} from there", path.display())]
+    Elsewhere {
+        /// The tree.
+        path: PathBuf,
+        /// What was asked for.
+        verb: &'static str,
+    },
     /// A side is in the middle of something that has to be finished first.
     #[error("{} is in the middle of {what}; finish or abort it first", path.display())]
     Busy {

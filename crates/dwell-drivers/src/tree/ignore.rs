@@ -49,6 +49,12 @@ impl Ignore {
             |rule: &&Rule| (is_directory || !rule.directories) && rule.matcher.is_match(path);
         self.rules.iter().rev().find(fits).is_some_and(|rule| !rule.take)
     }
+
+    /// Whether a file is left out by itself or with a directory above it.
+    pub fn leaves_out_file(&self, path: &Path) -> bool {
+        let above = |part: &Path| !part.as_os_str().is_empty() && self.leaves_out(part, true);
+        self.leaves_out(path, false) || path.ancestors().skip(1).any(above)
+    }
 }
 
 fn rule(line: &str) -> Option<Rule> {
@@ -93,6 +99,9 @@ mod tests {
         assert!(out("build") && !out("a/build"));
         assert!(out("docs/a.tmp") && !out("docs/a/b.tmp") && !out("a/docs/b.tmp"));
         assert!(out("a/x/b"));
+        let file_out = |path: &str| ignore.leaves_out_file(Path::new(path));
+        assert!(file_out("node_modules/x") && file_out("a/node_modules/x/y") && file_out("a.log"));
+        assert!(!file_out("node_modules") && !file_out("a/build/x"));
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //! computed on snapshots, then files, index and branch of the receiving side advance. Where the
 //! sides disagree nothing is changed at all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::base::snapshot_commit;
@@ -17,19 +19,18 @@ pub(crate) struct Side {
     pub(crate) snapshot: Snapshot,
 }
 
-/// How to write the history.
-#[derive(Debug, Clone, Copy)]
+/// How to write the history, and who decides.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct History<'a> {
     /// One commit instead of a merge.
     pub(crate) squash: bool,
     /// The message of a commit that is made.
     pub(crate) message: &'a str,
-}
-
-/// The result of a merge of two commits.
-enum Merged {
-    Clean(String),
-    Conflicts(Vec<PathBuf>),
+    /// The commit of the giving side that the receiving side last got. Where the giving side has
+    /// left it behind, by an amended commit for instance, the receiving side leaves it too.
+    pub(crate) since: Option<&'a str>,
+    /// The giving side wins where both changed the same lines.
+    pub(crate) force: bool,
 }
 
 /// Brings `from` into `into`; `base` is what both last had in common. Refused with
@@ -43,10 +44,12 @@ pub(crate) async fn integrate(
 ) -> Result<MergeReport, TreeError> {
     let commits = count_new(&into.repository, from.repository.head.as_deref()).await?;
     let head = merged_head(from, into, history).await?;
-    let content = merged_content(from, into, base, state).await?;
+    let content = merged_content(from, into, base, state, history.force).await?;
     let git = private_git(&into.repository, state);
     let files = differing(&git, &into.snapshot.tree, &content).await?;
-    refuse_overwriting(&git, into, &content).await?;
+    if !history.force {
+        refuse_overwriting(&git, into, &content).await?;
+    }
     advance(into, state, &content, head.as_deref(), history.message).await?;
     Ok(MergeReport { commits, files, head, notes: Vec::new() })
 }
@@ -76,22 +79,49 @@ async fn merged_head(
         (Some(theirs), None) => return Ok(Some(theirs.clone())),
         (Some(theirs), Some(ours)) => (theirs.as_str(), ours.as_str()),
     };
-    if git.test(["merge-base", "--is-ancestor", theirs, ours]).await? {
-        return Ok(Some(ours.to_owned()));
-    }
-    if !history.squash && git.test(["merge-base", "--is-ancestor", ours, theirs]).await? {
+    if history.since == Some(ours) {
         return Ok(Some(theirs.to_owned()));
     }
-    match merge_commits(&git, ours, theirs).await? {
-        Merged::Conflicts(paths) => Err(TreeError::Conflicts { paths }),
-        Merged::Clean(tree) => {
-            let mut arguments = vec!["commit-tree", &tree, "-m", history.message, "-p", ours];
-            if !history.squash {
-                arguments.extend(["-p", theirs]);
-            }
-            Ok(Some(git.line(arguments).await?))
-        }
+    let is_ancestor = ["merge-base", "--is-ancestor"];
+    if git.test(is_ancestor.iter().chain(&[theirs, ours])).await? {
+        return Ok(Some(ours.to_owned()));
     }
+    if !history.squash && git.test(is_ancestor.iter().chain(&[ours, theirs])).await? {
+        return Ok(Some(theirs.to_owned()));
+    }
+    let sides = match history.since {
+        Some(since) if !git.test(is_ancestor.iter().chain(&[since, theirs])).await? => {
+            rebased(&git, since, ours, theirs).await?
+        }
+        _ => [ours.to_owned(), theirs.to_owned()],
+    };
+    let tree = merge_commits(&git, &sides, history.force.then_some(into)).await?;
+    let mut arguments = vec!["commit-tree", &tree, "-m", history.message, "-p", ours];
+    if !history.squash {
+        arguments.extend(["-p", theirs]);
+    }
+    Ok(Some(signed(git).await?.line(arguments).await?))
+}
+
+/// Git that can commit also where nobody said who works there.
+pub(crate) async fn signed(git: Git) -> Result<Git, TreeError> {
+    let known = git.program(["var", "GIT_COMMITTER_IDENT"]).finish().await?.ok();
+    Ok(if known { git } else { git.as_dwell() })
+}
+
+/// Two commits with the content of the given ones and `since` as what they have in common.
+async fn rebased(
+    git: &Git,
+    since: &str,
+    ours: &str,
+    theirs: &str,
+) -> Result<[String; 2], TreeError> {
+    let git = git.clone().as_dwell();
+    let tree = |commit: &str| format!("{commit}^{{tree}}");
+    let base = git.line(["commit-tree", &tree(since), "-m", "base"]).await?;
+    let ours = git.line(["commit-tree", &tree(ours), "-m", "ours", "-p", &base]).await?;
+    let theirs = git.line(["commit-tree", &tree(theirs), "-m", "theirs", "-p", &base]).await?;
+    Ok([ours, theirs])
 }
 
 /// The receiving side's files afterwards, as a tree object.
@@ -100,17 +130,23 @@ async fn merged_content(
     into: &Side,
     base: &str,
     state: &Path,
+    force: bool,
 ) -> Result<String, TreeError> {
     let repository = &into.repository;
     let ours = snapshot_commit(repository, state, &into.snapshot.tree, Some(base)).await?;
     let theirs = snapshot_commit(repository, state, &from.snapshot.tree, Some(base)).await?;
-    match merge_commits(&private_git(repository, state), &ours, &theirs).await? {
-        Merged::Clean(tree) => Ok(tree),
-        Merged::Conflicts(paths) => Err(TreeError::Conflicts { paths }),
-    }
+    let git = private_git(repository, state);
+    merge_commits(&git, &[ours, theirs], force.then_some(into)).await
 }
 
-async fn merge_commits(git: &Git, ours: &str, theirs: &str) -> Result<Merged, TreeError> {
+/// Merges two commits into a tree. With `force` the second wins where both changed the same lines;
+/// that side is the one whose snapshot's directory serves for temporary files.
+async fn merge_commits(
+    git: &Git,
+    sides: &[String; 2],
+    force: Option<&Side>,
+) -> Result<String, TreeError> {
+    let [ours, theirs] = sides;
     let program = git.program([
         "merge-tree",
         "--write-tree",
@@ -125,13 +161,65 @@ async fn merge_commits(git: &Git, ours: &str, theirs: &str) -> Result<Merged, Tr
     let mut parts = split_paths(&finished.stdout).into_iter();
     let tree = parts.next().map(|tree| tree.to_string_lossy().into_owned());
     match (finished.code, tree) {
-        (Some(0), Some(tree)) => Ok(Merged::Clean(tree)),
-        (Some(1), Some(_)) => {
+        (Some(0), Some(tree)) => Ok(tree),
+        (Some(1), Some(tree)) => {
             let paths: BTreeSet<PathBuf> = parts.collect();
-            Ok(Merged::Conflicts(paths.into_iter().collect()))
+            match force {
+                Some(side) => prefer(git, &tree, sides, paths, side).await,
+                None => Err(TreeError::Conflicts { paths: paths.into_iter().collect() }),
+            }
         }
         _ => Err(program.failed(&finished).into()),
     }
+}
+
+/// Takes the second side's version of the paths in conflict. Refused where git had to give a path
+/// another name, as it does where one side has a file and the other a directory.
+async fn prefer(
+    git: &Git,
+    merged: &str,
+    sides: &[String; 2],
+    paths: BTreeSet<PathBuf>,
+    side: &Side,
+) -> Result<String, TreeError> {
+    let [ours, theirs] = sides;
+    let theirs = entries(git, theirs, &paths).await?;
+    let ours = entries(git, ours, &paths).await?;
+    let unknown: Vec<PathBuf> = paths
+        .iter()
+        .filter(|path| !theirs.contains_key(*path) && !ours.contains_key(*path))
+        .cloned()
+        .collect();
+    if !unknown.is_empty() {
+        return Err(TreeError::Conflicts { paths: unknown });
+    }
+    let git = git.clone().index(&side.snapshot.index.with_extension("preferred"));
+    git.run(["read-tree", merged]).await?;
+    let mut info = Vec::new();
+    for path in &paths {
+        let gone = format!("0 {}\t", "0".repeat(2 * side.repository.hash_length)).into_bytes();
+        info.extend(theirs.get(path).cloned().unwrap_or(gone));
+        info.extend_from_slice(path.as_os_str().as_bytes());
+        info.push(0);
+    }
+    git.program(["update-index", "-z", "--index-info"]).input(info).run().await?;
+    Ok(git.line(["write-tree"]).await?)
+}
+
+/// What a tree has at some paths, each as the beginning of an index record.
+async fn entries(
+    git: &Git,
+    tree: &str,
+    paths: &BTreeSet<PathBuf>,
+) -> Result<BTreeMap<PathBuf, Vec<u8>>, TreeError> {
+    let listed = git.run(["ls-tree", "-r", "-z", "--full-tree", tree]).await?.stdout;
+    let entry = |record: &[u8]| {
+        let tab = record.iter().position(|byte| *byte == b'\t')? + 1;
+        let path = PathBuf::from(OsStr::from_bytes(record.get(tab..)?));
+        Some((path, record.get(..tab)?.to_vec()))
+    };
+    let all = listed.split(|byte| *byte == 0).filter_map(entry);
+    Ok(all.filter(|(path, _)| paths.contains(path)).collect())
 }
 
 /// Refuses where a new file would replace one that git ignores on the receiving side.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::integrate::{History, Side, count_new, index_info, integrate};
 use super::remove::own_uncommitted;
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, private_git};
+use super::travel::record::{Record, refuse_elsewhere};
 use super::{MergeReport, Scratch, Tree, TreeError, TreeKind, base, directory};
 use crate::git::{Discovered, Git, Repository};
 
@@ -29,6 +30,7 @@ pub async fn merge(
     state: &std::path::Path,
     options: &MergeOptions,
 ) -> Result<MergeReport, TreeError> {
+    refuse_elsewhere(tree, state, "pull and merge")?;
     match tree.kind {
         TreeKind::InPlace => {
             return Err(TreeError::InPlace { path: tree.root.clone(), verb: "merge" });
@@ -49,7 +51,7 @@ pub async fn merge(
     let into = side_of_source(tree, state, &scratch).await?;
     let branch = tree.branch.clone().unwrap_or_default();
     let message = options.message.clone().unwrap_or_else(|| format!("Merge {branch}"));
-    let history = History { squash: options.squash, message: &message };
+    let history = History { squash: options.squash, message: &message, ..History::default() };
     let wanted = base::read(state)?;
     match integrate(&from, &into, &wanted, state, history).await {
         Ok(mut report) => {
@@ -186,7 +188,19 @@ fn submodule_notes(from: &Side, into: &Side, files: &[PathBuf]) -> Vec<String> {
 }
 
 /// How many commits of the environment the source does not have.
-pub(crate) async fn ahead(from: &Repository, source: &Tree) -> Result<u32, TreeError> {
+pub(crate) async fn ahead(
+    from: &Repository,
+    source: &Tree,
+    state: &std::path::Path,
+) -> Result<u32, TreeError> {
+    if let Some(record) = Record::read(state)? {
+        let Some(head) = &from.head else { return Ok(0) };
+        let taken = record.taken.map(|taken| taken.commit);
+        let not = record.offer.head.into_iter().chain(taken).map(|commit| format!("^{commit}"));
+        let arguments = ["rev-list".to_owned(), "--count".to_owned(), head.clone()];
+        let git = private_git(from, state);
+        return Ok(git.line(arguments.into_iter().chain(not)).await?.parse().unwrap_or_default());
+    }
     match Repository::discover(&source.source).await? {
         Discovered::Repository(repository) => count_new(&repository, from.head.as_deref()).await,
         _ => Ok(0),

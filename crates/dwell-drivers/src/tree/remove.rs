@@ -14,6 +14,7 @@ use super::create::growing_place;
 use super::integrate::{Side, empty_tree};
 use super::merge::ahead;
 use super::snapshot::{Snapshot, differing, private_git};
+use super::travel::record::Record;
 use super::worktree::unregister;
 use super::{Scratch, Tree, TreeError, TreeKind, base, directory, memory, on_files};
 use crate::git::{Discovered, Git, Repository};
@@ -79,9 +80,14 @@ pub async fn unsaved(tree: &Tree, state: &Path) -> Result<Unsaved, TreeError> {
     let project = &tree.project_dir;
     let snapshot = Snapshot::take_unrendered(&repository, state, project, &scratch).await?;
     let side = Side { repository: *repository, snapshot };
-    let unmerged_commits = ahead(&side.repository, tree).await?;
-    let uncommitted = own_uncommitted(&side, state).await?;
-    let submodules = submodules_with_work(&side.repository, tree).await?;
+    let unmerged_commits = ahead(&side.repository, tree, state).await?;
+    let mut uncommitted = own_uncommitted(&side, state).await?;
+    let record = Record::read(state)?;
+    let submodules = submodules_with_work(&side.repository, tree, record.is_some()).await?;
+    if let Some(taken) = record.and_then(|record| record.taken) {
+        let git = private_git(&side.repository, state);
+        uncommitted = changed_since(&git, taken.tree.as_str(), &side, uncommitted).await?;
+    }
     Ok(Unsaved { uncommitted, unmerged_commits, submodules })
 }
 
@@ -94,15 +100,28 @@ pub(crate) async fn own_uncommitted(side: &Side, state: &Path) -> Result<Vec<Pat
     };
     let uncommitted = differing(&git, &head, &side.snapshot.tree).await?;
     let base = base::read(state)?;
-    let since: HashSet<PathBuf> =
-        differing(&git, &base, &side.snapshot.tree).await?.into_iter().collect();
-    Ok(uncommitted.into_iter().filter(|path| since.contains(path)).collect())
+    changed_since(&git, &base, side, uncommitted).await
 }
 
-/// Submodules whose commit the source's own copy lacks, or which have changed files.
+/// Those of the paths that differ from a tree, too.
+async fn changed_since(
+    git: &Git,
+    tree: &str,
+    side: &Side,
+    mut paths: Vec<PathBuf>,
+) -> Result<Vec<PathBuf>, TreeError> {
+    let since: HashSet<PathBuf> =
+        differing(git, tree, &side.snapshot.tree).await?.into_iter().collect();
+    paths.retain(|path| since.contains(path));
+    Ok(paths)
+}
+
+/// Submodules whose commit the source's own copy lacks, or which have changed files. Where the
+/// source is on another node, they were fetched from their own remotes, which have to have it.
 async fn submodules_with_work(
     repository: &Repository,
     tree: &Tree,
+    elsewhere: bool,
 ) -> Result<Vec<PathBuf>, TreeError> {
     let listed = repository.git().run(["ls-files", "-z", "--stage"]).await?.stdout;
     let mut with_work = Vec::new();
@@ -118,7 +137,12 @@ async fn submodules_with_work(
         let ours = Git::at(&place);
         let theirs = Git::at(tree.source.join(&path));
         let head = ours.head().await?.unwrap_or_default();
-        let known = theirs.commit(&head).await.ok().flatten().is_some();
+        let known = if elsewhere {
+            let new = ["rev-list", "--count", &head, "--not", "--remotes"];
+            ours.line(new).await.is_ok_and(|count| count == "0")
+        } else {
+            theirs.commit(&head).await.ok().flatten().is_some()
+        };
         let status = ["status", "--porcelain", "-z"];
         let changed = ours.run(status).await?.stdout;
         let same = theirs.run(status).await.is_ok_and(|f| f.stdout == changed);
@@ -146,6 +170,7 @@ pub async fn remove(tree: &Tree, state: &Path, force: bool) -> Result<Removed, T
     if tree.kind == TreeKind::Worktree && tree.root.exists() {
         save_detached(tree, &mut removed).await?;
     }
+    let record = Record::read(state).ok().flatten();
     let growing = growing_place(&tree.root);
     let growing = growing.parent().unwrap_or(&growing).to_owned();
     for place in [tree.root.clone(), growing, memory(state)] {
@@ -156,6 +181,12 @@ pub async fn remove(tree: &Tree, state: &Path, force: bool) -> Result<Removed, T
         unregister(&git, &tree.root).await;
         if let Some(branch) = &tree.branch {
             end_branch(&git, branch, tree, &mut removed).await?;
+        }
+        if let Some(record) = record {
+            let references = format!("refs/dwell/{}", record.environment);
+            let listed = ["for-each-ref", "--format=delete %(refname)", &references];
+            let orders = git.run(listed).await?.stdout;
+            git.program(["update-ref", "--stdin"]).input(orders).run().await?;
         }
     }
     Ok(removed)
@@ -197,7 +228,10 @@ async fn end_branch(
     let Some(commit) = git.commit(&reference).await? else { return Ok(()) };
     let exclude = format!("--exclude={branch}");
     let mut arguments = vec!["rev-list", "--count", &commit, "--not"];
-    arguments.extend([exclude.as_str(), "--branches", "--tags", "--remotes", "HEAD"]);
+    arguments.extend([exclude.as_str(), "--branches", "--tags", "--remotes", "--glob=refs/dwell"]);
+    if git.head().await?.is_some() {
+        arguments.push("HEAD");
+    }
     if let Some(base) = &tree.base_commit {
         arguments.push(base);
     }

@@ -1,6 +1,7 @@
 //! The content of a work tree as a git tree, taken without touching its repository: the index is
 //! a copy and new objects go to dwell's own store.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +32,28 @@ impl Snapshot {
         state: &Path,
         scratch: &Scratch,
     ) -> Result<Self, TreeError> {
-        Self::into_store(repository, &store(state), scratch).await
+        Ok(Self::take_leaving(repository, state, scratch, |_| false).await?.0)
+    }
+
+    /// The same without those of the untracked files that `leave` names. The second value is what
+    /// git lists as untracked: paths, each with a NUL at its end.
+    pub(crate) async fn take_leaving(
+        repository: &Repository,
+        state: &Path,
+        scratch: &Scratch,
+        leave: impl Fn(&Path) -> bool,
+    ) -> Result<(Self, Vec<u8>), TreeError> {
+        let (git, index) = start(repository, &store(state), scratch)?;
+        git.run(QUICK.into_iter().chain(["add", "--update", "--", "."])).await?;
+        let others = git.run(UNTRACKED).await?.stdout;
+        let wanted = |path: &&[u8]| {
+            let path = path.strip_suffix(b"\0").unwrap_or(path);
+            !path.ends_with(b"/") && !leave(Path::new(OsStr::from_bytes(path)))
+        };
+        let files: Vec<&[u8]> = others.split_inclusive(|byte| *byte == 0).filter(wanted).collect();
+        stage(&git, files.concat()).await?;
+        let tree = git.line(["write-tree"]).await?;
+        Ok((Self { index, tree }, others))
     }
 
     /// The same of an environment's tree in which files were rendered: as they were before.
@@ -86,25 +108,10 @@ impl Snapshot {
         let tree = git.line(["write-tree"]).await?;
         Ok(Self { index, tree })
     }
-
-    async fn into_store(
-        repository: &Repository,
-        store: &Path,
-        scratch: &Scratch,
-    ) -> Result<Self, TreeError> {
-        let (git, index) = start(repository, store, scratch)?;
-        git.run(QUICK.into_iter().chain(["add", "--update", "--", "."])).await?;
-        let others = git.run(["ls-files", "-z", "--others", "--exclude-standard"]).await?.stdout;
-        let files: Vec<u8> = others
-            .split_inclusive(|byte| *byte == 0)
-            .filter(|path| !path.ends_with(b"/\0"))
-            .collect::<Vec<_>>()
-            .concat();
-        stage(&git, files).await?;
-        let tree = git.line(["write-tree"]).await?;
-        Ok(Self { index, tree })
-    }
 }
+
+/// Lists what is neither tracked nor ignored; a repository inside has `/` at its end.
+pub(crate) const UNTRACKED: [&str; 4] = ["ls-files", "-z", "--others", "--exclude-standard"];
 
 /// Settings for objects that live shortly.
 const QUICK: [&str; 4] = ["-c", "core.safecrlf=false", "-c", "core.compression=0"];

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::integrate::{History, integrate};
 use super::merge::{side_of_source, side_of_tree};
+use super::travel::record::refuse_elsewhere;
 use super::{MergeReport, Scratch, Tree, TreeError, TreeKind, base, directory, render};
 
 /// Brings the source's new commits and uncommitted work into the tree, keeping the environment's
@@ -13,6 +14,7 @@ pub async fn sync(tree: &Tree, state: &Path) -> Result<MergeReport, TreeError> {
     if tree.kind == TreeKind::InPlace {
         return Err(TreeError::InPlace { path: tree.root.clone(), verb: "sync" });
     }
+    refuse_elsewhere(tree, state, "sync")?;
     let rendered = render::restore(state, &tree.project_dir)?;
     let result = match tree.kind {
         TreeKind::Copy => directory::sync(tree, state).await,
@@ -29,7 +31,7 @@ async fn sync_worktree(tree: &Tree, state: &Path) -> Result<MergeReport, TreeErr
     let scratch = Scratch::new(state)?;
     let from = side_of_source(tree, state, &scratch).await?;
     let into = side_of_tree(tree, state, &scratch).await?;
-    let history = History { squash: false, message: "Merge the source" };
+    let history = History { message: "Merge the source", ..History::default() };
     let report = integrate(&from, &into, &base::read(state)?, state, history).await?;
     base::write(&from.repository, state, &from.snapshot.tree).await?;
     Ok(report)

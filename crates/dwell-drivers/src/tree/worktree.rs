@@ -136,14 +136,20 @@ async fn fill(
 }
 
 /// Moves the grown worktree to its name and tells git.
-async fn settle(git: &Git, growing: &Path, tree: &Path) -> Result<(), TreeError> {
+pub(crate) async fn settle(git: &Git, growing: &Path, tree: &Path) -> Result<(), TreeError> {
     fs::rename(growing, tree).map_err(|e| TreeError::io(tree, e))?;
     git.program(["worktree", "repair", "--"]).arg(tree).run().await?;
     Ok(())
 }
 
 /// Takes back an unfinished worktree. Its branch holds nothing but the base.
-async fn discard(git: &Git, growing: &Path, tree: &Path, branch: &str, base: Option<&str>) {
+pub(crate) async fn discard(
+    git: &Git,
+    growing: &Path,
+    tree: &Path,
+    branch: &str,
+    base: Option<&str>,
+) {
     let _ = fs::remove_dir_all(growing);
     let _ = fs::remove_dir_all(tree);
     unregister(git, growing).await;
@@ -164,7 +170,7 @@ pub(crate) async fn unregister(git: &Git, tree: &Path) {
 
 /// The branch for a new tree: `dwell/<environment>`, or with a number where that one exists and
 /// is in use or holds commits that the base does not have.
-async fn choose_branch(
+pub(crate) async fn choose_branch(
     git: &Git,
     environment: &EnvironmentName,
     base: Option<&str>,

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::exec::Command;
-use dwell_api::remote::{DIAL, Dial, Machine, Pong, RemoteNode, Seen};
+use dwell_api::remote::{DIAL, Dial, Machine, Pong, RemoteNode, Seen, SourcesFor};
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::NodeName;
 use dwell_core::remote::Remote;
 use hyper_util::rt::TokioIo;
 
-use super::{Answer, Json, Key, Refusal, Shared, answer, lines, switching, upgrade_of};
+use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines, switching, upgrade_of};
 use crate::node::invalid_name;
-use crate::{machine, remote, watch};
+use crate::{machine, remote, travel, watch};
 
 fn name_of(text: &str) -> Result<NodeName, Refusal> {
     Ok(text.parse().map_err(invalid_name)?)
@@ -106,4 +106,27 @@ pub(super) async fn command(
     request: Request,
 ) -> Result<Response, Refusal> {
     crate::command::serve(Arc::clone(&node), &name, request).await
+}
+
+/// Which objects of a project's source this node has.
+#[utoipa::path(get, path = "/v1/projects/{project}/tips", params(("project" = String, Path), SourcesFor), responses((status = 200, body = Object)))]
+pub(super) async fn tips(
+    State(node): Shared,
+    Path(project): Path<String>,
+    Query(query): Query<SourcesFor>,
+) -> Answer<serde_json::Value> {
+    let project = project.parse().map_err(invalid_name)?;
+    answer(travel::haves(&node, &project, &query).await?)
+}
+
+/// Receives objects of a project's source: after the upgrade they come, then the answer goes.
+#[utoipa::path(post, path = "/v1/projects/{project}/objects", params(("project" = String, Path), SourcesFor), responses((status = 101, description = "the connection carries objects now")))]
+pub(super) async fn objects(
+    State(node): Shared,
+    Path(project): Path<String>,
+    Query(query): Query<SourcesFor>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let project = project.parse().map_err(invalid_name)?;
+    travel::receive(Arc::clone(&node), project, query, request).await
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use dwell_api::environment::CreateEnvironment;
 use dwell_api::remote::{Delivery, Sent};
 use dwell_api::{Code, Problem};
-use dwell_core::compose::{Away, Specification};
+use dwell_core::compose::Specification;
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options, Origin};
-use dwell_core::{EnvironmentId, Generation, ServiceName};
+use dwell_core::{EnvironmentId, Generation};
+use dwell_drivers::tree::MergeReport;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -27,24 +28,18 @@ const FILE: &str = "delivered.json";
 pub(crate) struct Delivered {
     /// The project.
     pub(crate) specification: Specification,
-    /// The services that run on other nodes and are stood in for.
-    pub(crate) elsewhere: BTreeMap<ServiceName, Away>,
     /// The sources that were applied last.
     pub(crate) sent: Option<Sent>,
 }
 
 impl Delivered {
     fn of(delivery: &Delivery) -> Self {
-        Self {
-            specification: delivery.specification.clone(),
-            elsewhere: delivery.elsewhere.clone(),
-            sent: delivery.sent.clone(),
-        }
+        Self { specification: delivery.specification.clone(), sent: delivery.sent.clone() }
     }
 
     /// What a model that follows from it is stamped with.
     fn stamp(&self, options: &Options) -> Stamp {
-        let all = serde_json::to_vec(&(&self.specification, &self.elsewhere, options));
+        let all = serde_json::to_vec(&(&self.specification, options));
         let hash = all.map(|all| blake3::hash(&all).to_hex().to_string());
         Stamp { hash: hash.unwrap_or_default() }
     }
@@ -109,19 +104,30 @@ pub(super) async fn tree(context: &mut Context) -> Result<(), Problem> {
     context.environment.notes.extend(made.notes.iter().cloned());
     context.environment.root.clone_from(&made.root);
     context.environment.tree = Some(made);
-    keep(context, &delivery)
+    keep_in(&context.node, &context.environment.id, &delivery)
 }
 
-fn keep(context: &Context, delivery: &Delivery) -> Result<(), Problem> {
+fn keep_in(node: &Node, id: &EnvironmentId, delivery: &Delivery) -> Result<(), Problem> {
     let text = serde_json::to_vec(&Delivered::of(delivery))
         .map_err(|e| Problem::new(Code::Internal, format!("a delivery cannot be kept: {e}")))?;
-    write(&context.node.directory(&context.environment.id).join(FILE), &text)
+    write(&node.directory(id).join(FILE), &text)
+}
+
+/// Brings what was sent into the tree of an environment, and keeps what it says.
+pub(crate) async fn receive(
+    node: &Node,
+    environment: &Environment,
+    delivery: &Delivery,
+) -> Result<MergeReport, Problem> {
+    let report = travel::apply(node, environment, delivery).await?;
+    keep_in(node, &environment.id, delivery)?;
+    Ok(report)
 }
 
 /// Brings what was sent into the tree that is there.
 pub(super) async fn sync(context: &mut Context) -> Result<(), Problem> {
     let Some(delivery) = context.delivery.clone() else { return Ok(()) };
-    let report = travel::apply(&context.node, &context.environment, &delivery).await?;
+    let report = receive(&context.node, &context.environment, &delivery).await?;
     if !report.files.is_empty() {
         let (count, label) = (report.files.len(), context.environment.label());
         context.operation.note(format!("synced {count} files into `{label}`"));
@@ -138,7 +144,7 @@ pub(super) async fn sync(context: &mut Context) -> Result<(), Problem> {
         source: delivery.source.clone(),
         part_of: delivery.part_of.clone(),
     });
-    keep(context, &delivery)
+    Ok(())
 }
 
 /// The model of an environment that was sent here, its configuration and what they come from.

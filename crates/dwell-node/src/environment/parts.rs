@@ -7,7 +7,7 @@ use std::sync::Arc;
 use dwell_api::environment::{CreateEnvironment, Destroy, Environment as Shown, InProject, Up};
 use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem, endpoint};
-use dwell_core::compose::{Division, Journey, Part, Specification, bonds, part, travel};
+use dwell_core::compose::{self, Division, Journey, Part, Specification, bonds, part, travel};
 use dwell_core::environment::Environment;
 use dwell_core::placement::{Placement, Wishes, place};
 use dwell_core::{EnvironmentId, NodeName};
@@ -95,7 +95,7 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
         for note in &part.notes {
             context.operation.note(format!("{there}: {note}"));
         }
-        deliveries.push((there.clone(), pack(context, reading, part)?));
+        deliveries.push((there.clone(), pack(context, part)?));
     }
     let (node, environment) = (context.node.clone(), context.environment.clone());
     let (operation, create) = (context.operation.clone(), context.request.up.force);
@@ -118,6 +118,7 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
     };
     standin::keep(&context.node, &context.environment.id, &home.away)?;
     if let Some(reading) = &mut context.reading {
+        reading.services = compose::services(&home.model).or_problem()?;
         reading.model = home.model;
         reading.away = home.away;
     }
@@ -127,11 +128,10 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
 /// A part ready to be sent.
 struct Packed {
     specification: Specification,
-    elsewhere: BTreeMap<dwell_core::ServiceName, dwell_core::compose::Away>,
     extra: Vec<dwell_core::tree::TreePath>,
 }
 
-fn pack(context: &Context, reading: &Reading, part: Part) -> Result<Packed, Problem> {
+fn pack(context: &Context, part: Part) -> Result<Packed, Problem> {
     let environment = &context.environment;
     let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
     let journey = Journey { model: &part.model, services: &part.runs, root, host: &[] };
@@ -147,13 +147,9 @@ fn pack(context: &Context, reading: &Reading, part: Part) -> Result<Packed, Prob
         environment.directory(),
     )
     .or_problem()?;
-    let specification = Specification {
-        ingress: reading.config.ingress.clone(),
-        hostnames: project::hostnames(&reading.config)?,
-        ..specification
-    };
+    let specification = Specification { away: part.away, ..specification };
     let extra = travel.needs.into_iter().map(|luggage| luggage.path).collect();
-    Ok(Packed { specification, elsewhere: part.away, extra })
+    Ok(Packed { specification, extra })
 }
 
 async fn deliver(
@@ -164,8 +160,7 @@ async fn deliver(
     packed: Packed,
     force: bool,
 ) -> Result<(EnvironmentId, Delivery), Problem> {
-    let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
-    let sent = transport::send(node, there, environment, root, &packed.extra).await?;
+    let sent = transport::send(node, there, environment, &packed.extra).await?;
     for note in sent.notes {
         operation.note(format!("{there}: {note}"));
     }
@@ -175,7 +170,6 @@ async fn deliver(
         sent: Some(sent.sent),
         force,
         specification: packed.specification,
-        elsewhere: packed.elsewhere,
         part_of: Some(environment.id.clone()),
         trusted: None,
     };

@@ -15,9 +15,10 @@ use crate::problem::OrProblem;
 /// are large enough.
 pub(super) async fn allot(context: &mut Context) -> Result<(), Problem> {
     let Some(reading) = &context.reading else { return Ok(()) };
-    let relayed =
+    let shared =
         reading.services.values().filter(|s| is_shared(context, s)).map(|s| s.name.clone());
-    let wanted = needs(&reading.model, &relayed.collect()).or_problem()?;
+    let relayed = shared.chain(reading.relays.keys().cloned()).collect();
+    let wanted = needs(&reading.model, &relayed).or_problem()?;
     let wanted: Vec<(String, Need)> =
         wanted.into_iter().map(|need| (need.key, need.need)).collect();
     let subnets = subnets(&context.node, context.environment.id.as_str(), &wanted).await?;
@@ -28,7 +29,7 @@ pub(super) async fn allot(context: &mut Context) -> Result<(), Problem> {
 }
 
 fn is_shared(context: &Context, service: &dwell_core::compose::Service) -> bool {
-    super::shared::is_shared(&context.environment.options, service)
+    super::shared::is_shared(&context.environment, service)
 }
 
 /// An owner's subnets for these networks: kept where they fit, newly allotted where not.

@@ -134,7 +134,8 @@ pub(crate) fn services(
 ) -> BTreeMap<ServiceName, (Away, Way)> {
     if let Some(origin) = &environment.origin {
         let Some(home) = &origin.part_of else { return BTreeMap::new() };
-        let kept = delivered(node, &environment.id).map(|kept| kept.elsewhere).unwrap_or_default();
+        let kept = delivered(node, &environment.id).map(|kept| kept.specification.away);
+        let kept = kept.unwrap_or_default();
         let way = Way::Home(origin.node.clone(), home.clone());
         return kept.into_iter().map(|(name, it)| (name, (it, way.clone()))).collect();
     }

@@ -2,11 +2,10 @@
 //! there, and that node's daemon does the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use dwell_api::client::Lines;
-use dwell_api::environment::{CreateEnvironment, InProject, Up};
+use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up};
 use dwell_api::event::Outcome;
 use dwell_api::remote::{Delivery, SeenEnvironment};
 use dwell_api::{ClientError, Code, Event, Problem, StepState, endpoint};
@@ -42,7 +41,12 @@ pub(crate) async fn up(
         (create, _) => create,
     };
     if let Some(create) = create {
-        let delivery = deliver(node, operation, there, &create, &up, &variables).await?;
+        let telling = Telling::begin(operation, &format!("sending sources to {there}"));
+        let (delivery, notes) = deliver(node, there, &create, up.force, &variables).await?;
+        for note in notes {
+            operation.note(note);
+        }
+        telling.done();
         up.delivery = Some(delivery);
         if existing.is_none() {
             up.create =
@@ -73,44 +77,86 @@ fn as_it_was_made(
     CreateEnvironment { source, project: Some(seen.environment.project.clone()), ..create }
 }
 
-/// Resolves a project here and sends its sources; gives what the other node needs besides.
+/// Resolves a project here and sends its sources; gives what the other node needs besides, and
+/// what people should know.
 async fn deliver(
     node: &Arc<Node>,
-    operation: &Arc<Operation>,
     there: &NodeName,
     create: &CreateEnvironment,
-    up: &Up,
+    force: bool,
     variables: &BTreeMap<String, String>,
-) -> Result<Delivery, Problem> {
+) -> Result<(Delivery, Vec<String>), Problem> {
     let planned = Environment { tree: None, ..planned(node, create).await? };
     let environment = Environment { root: planned.source.clone(), ..planned };
-    let resolving = Telling::begin(operation, "reading the compose project");
-    let resolved = resolve(&environment, variables).await?;
-    resolving.done();
-    let sending = Telling::begin(operation, &format!("sending sources to {there}"));
-    let sent = travel::send(node, there, &environment, &resolved.root, &resolved.extra).await?;
-    for note in sent.notes.into_iter().chain(resolved.notes) {
-        operation.note(note);
-    }
-    sending.done();
-    Ok(Delivery {
+    let resolved = resolve(node, &environment, variables).await?;
+    let sent = travel::send(node, there, &environment, &resolved.extra).await?;
+    let delivery = Delivery {
         from: node.id.clone(),
         source: environment.source.clone(),
         sent: Some(sent.sent),
-        force: up.force,
+        force,
         specification: resolved.specification,
-        elsewhere: BTreeMap::new(),
         part_of: None,
         trusted: resolved.trusted,
+    };
+    Ok((delivery, sent.notes.into_iter().chain(resolved.notes).collect()))
+}
+
+/// Brings the source's work into an environment on another node.
+pub(crate) async fn sync(
+    node: &Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+    force: bool,
+) -> Result<TextReport, Problem> {
+    let seen = node.remotes.peer(there)?.mirror.environment(id);
+    let missing = || Problem::new(Code::NotFound, format!("there is no environment `{id}`"));
+    let create = of_ours(node, &seen.ok_or_else(missing)?)?;
+    let variables = std::env::vars().collect();
+    let (delivery, notes) = deliver(node, there, &create, force, &variables).await?;
+    let body = Sync { force, delivery: Some(delivery) };
+    let path = endpoint::fill(endpoint::SYNC, &[id.as_str()]);
+    let key = format!("sync-{id}-{}", node.now());
+    let mut client = node.remotes.client(there).await?;
+    let mut report: TextReport =
+        client.post(&path, &key, &body).await.map_err(ClientError::into_problem)?;
+    report.notes.extend(notes);
+    Ok(report)
+}
+
+/// What made an environment of this node's source on another node.
+pub(crate) fn of_ours(node: &Node, seen: &SeenEnvironment) -> Result<CreateEnvironment, Problem> {
+    let environment = &seen.environment;
+    let Some(origin) = seen.origin.as_ref().filter(|origin| origin.node == node.id) else {
+        let label = format!("{}/{}", environment.project, environment.name);
+        let message = format!("`{label}` was not made from a source on this machine");
+        return Err(
+            Problem::new(Code::InvalidArgument, message).hint("run this where its source is")
+        );
+    };
+    Ok(CreateEnvironment {
+        name: environment.name.clone(),
+        project: Some(environment.project.clone()),
+        source: origin.source.clone(),
+        empty: false,
+        in_place: false,
+        copy: Vec::new(),
+        compose_files: Vec::new(),
+        env_files: Vec::new(),
+        profiles: Vec::new(),
+        compose_variables: BTreeMap::new(),
+        variables: Default::default(),
+        placement: Default::default(),
+        strict: false,
+        force: false,
+        delivery: None,
     })
 }
 
 /// A project as it was resolved here.
 pub(super) struct Resolved {
     pub(super) specification: Specification,
-    /// The root that paths of the specification are relative to.
-    pub(super) root: PathBuf,
-    /// Paths below it that the services need.
+    /// Paths of the source tree that the services need.
     pub(super) extra: Vec<TreePath>,
     /// What people should know.
     pub(super) notes: Vec<String>,
@@ -119,6 +165,7 @@ pub(super) struct Resolved {
 }
 
 async fn resolve(
+    node: &Node,
     environment: &Environment,
     variables: &BTreeMap<String, String>,
 ) -> Result<Resolved, Problem> {
@@ -128,7 +175,7 @@ async fn resolve(
     let mut model =
         read.config().await.map_err(|e| crate::environment::explain(e, environment.directory()))?;
     project::label_model(&mut model, &config);
-    let root = travel::root(&environment.source).await?;
+    let root = travel::root(node, &environment.source).await?;
     let services: BTreeSet<ServiceName> =
         compose::services(&model).or_problem()?.into_keys().collect();
     let journey = Journey { model: &model, services: &services, root: &root, host: &[] };
@@ -147,7 +194,6 @@ async fn resolve(
             hostnames: project::hostnames(&config)?,
             ..specification
         },
-        root,
         extra: luggage.needs.into_iter().map(|luggage| luggage.path).collect(),
         notes: luggage.notes.iter().map(ToString::to_string).collect(),
         trusted: trusted.map(|subject| subject.hash),

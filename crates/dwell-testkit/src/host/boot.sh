@@ -1,6 +1,6 @@
 # Run by bash as the first process of a host. What the host may write is its own: a layer of its
 # own over /etc and /var, its own homes, /run and /tmp; everything else is this machine's, and
-# read-only. Variables: NAME; DISK, the directory that outlives the host; USERS, apart from root;
+# read-only. Variables: NAME; DISK, which outlives a reboot; USERS, apart from root;
 # RUNTIME, `yes` where users have /run/user/<id>.
 
 layer() {

@@ -50,20 +50,40 @@ impl Host {
         run(self.command("docker").args(arguments), LIMIT)
     }
 
+    /// The containers of the environments of a name, also those that do not run: of one service, or
+    /// of all.
+    #[track_caller]
+    pub fn containers(&self, environment: &str, service: Option<&str>) -> Vec<String> {
+        let mut list = self.command("docker");
+        list.args(["ps", "--all", "--quiet", "--no-trunc", "--filter"]);
+        list.arg(format!("label=dwell.name={environment}"));
+        if let Some(service) = service {
+            list.args(["--filter", &format!("label=dwell.service={service}")]);
+        }
+        run(&mut list, LIMIT).ok().lines().map(str::to_owned).collect()
+    }
+
     /// Copies an image from this machine's engine into the host's.
     #[track_caller]
     pub fn load(&self, image: &str) {
+        self.load_all(&[image]);
+    }
+
+    /// Copies images together, which is quicker than one by one.
+    #[track_caller]
+    pub fn load_all(&self, images: &[&str]) {
         let folder = self.network.path().join("images");
-        let file = folder.join(image.replace(['/', ':'], "+"));
+        let file = folder.join(images.join("+").replace(['/', ':'], "-"));
         {
             let _saving = lock(&self.network.saving);
             if !file.exists() {
                 fs::create_dir_all(&folder).expect("a folder can be made");
                 let mut save = Command::new("docker");
-                run(save.args(["save", "--output"]).arg(&file).arg(image), LOAD_LIMIT).ok();
+                save.args(["save", "--output"]).arg(&file).args(images);
+                run(&mut save, LOAD_LIMIT).ok();
             }
         }
-        let file = File::open(file).expect("the image's file can be opened");
+        let file = File::open(file).expect("the images' file can be opened");
         let mut load = self.command("docker");
         run_with_input(load.args(["load", "--quiet"]), file, LOAD_LIMIT).ok();
     }

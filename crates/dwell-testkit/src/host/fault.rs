@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::Host;
 use crate::ssh;
 
-/// Which packages a cut takes away.
+/// Which packets a cut takes away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// Those from and to the host.
@@ -97,7 +97,7 @@ impl Host {
     /// Gives it another host key, as a new installation would. [`Self::ssh`] knows it at once,
     /// a home only when it is told.
     pub fn change_key(&self) {
-        let old = self.known_host();
+        let old = self.target().key;
         let key = self.path("/etc/ssh/host_key");
         for file in [key.clone(), key.with_extension("pub")] {
             fs::remove_file(file).expect("a key can be removed");
@@ -105,16 +105,15 @@ impl Host {
         ssh::make_key(&key);
         let known = self.network.access().join("known_hosts");
         let lines = fs::read_to_string(&known).expect("a file can be read");
-        fs::write(&known, lines.replace(&old, &self.known_host())).expect("a file can be written");
+        fs::write(&known, lines.replace(&old, &self.target().key)).expect("a file can be written");
         self.refuse();
         self.accept();
     }
 
-    /// Fills its disk to the last byte. It has to have one of its own ([`HostPlan::disk`]).
+    /// Fills its disk to the last byte. A small disk ([`HostPlan::disk`]) is filled sooner.
     ///
     /// [`HostPlan::disk`]: crate::HostPlan::disk
     pub fn fill_disk(&self) {
-        assert!(self.plan.disk.is_some(), "{} has no disk of its own", self.name());
         let mut file = File::create(self.filler()).expect("a file can be made");
         for size in [1 << 20, 4096, 1] {
             let block = vec![0; size];

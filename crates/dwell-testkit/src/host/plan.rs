@@ -6,7 +6,8 @@ pub struct HostPlan {
     pub(super) name: String,
     pub(super) users: Vec<String>,
     pub(super) engine: bool,
-    pub(super) disk: Option<u32>,
+    pub(super) images: Vec<&'static str>,
+    pub(super) disk: u32,
     pub(super) runtime_directory: bool,
 }
 
@@ -17,7 +18,8 @@ impl HostPlan {
             name: name.to_owned(),
             users: Vec::new(),
             engine: false,
-            disk: None,
+            images: Vec::new(),
+            disk: 4096,
             runtime_directory: true,
         }
     }
@@ -29,6 +31,13 @@ impl HostPlan {
         self
     }
 
+    /// With such an engine and copies of images of this machine's engine in it.
+    #[must_use]
+    pub fn images(mut self, names: impl IntoIterator<Item = &'static str>) -> Self {
+        self.images.extend(names);
+        self.engine()
+    }
+
     /// With one more user, who may use the engine (group `docker`) and has the key that root has.
     #[must_use]
     pub fn user(mut self, name: &str) -> Self {
@@ -36,11 +45,11 @@ impl HostPlan {
         self
     }
 
-    /// With a disk of this size in MiB, in memory, for all that the host writes, the engine's
-    /// images included. Otherwise it writes to this machine's disk.
+    /// With a disk of this size in MiB, 4,096 otherwise. It is in memory, takes as much of it as
+    /// is written, and holds all that the host writes, the engine's images included.
     #[must_use]
     pub fn disk(mut self, mebibytes: u32) -> Self {
-        self.disk = Some(mebibytes);
+        self.disk = mebibytes;
         self
     }
 

@@ -1,0 +1,43 @@
+//! How sources travel to another node, and how work comes back. All functions are one side's;
+//! whoever calls them connects the two by a byte stream.
+//!
+//! The side with the user's directory is a [`Source`]: it makes an [`Offer`] and sends the objects
+//! that the other side lacks. The side with the environment has a [`Store`] for each project, a
+//! bare repository that receives them; the environment's tree is a worktree of it.
+
+mod apply;
+mod create;
+mod error;
+mod give;
+mod grow;
+mod quarantine;
+mod receive;
+pub(super) mod record;
+mod remark;
+mod seen;
+mod send;
+mod source;
+mod stage;
+mod store;
+mod take;
+mod wire;
+
+use std::path::Path;
+
+pub use apply::{Applied, Changed, apply, changed, is_current};
+pub use create::{CreateReceived, create};
+pub use error::TravelError;
+pub use give::{Work, give, given};
+pub use receive::Received;
+pub use send::Sent;
+pub use source::{Offered, Source};
+pub use store::Store;
+pub use take::{TakeWork, TakenWork, source_haves, take};
+pub use wire::{Haves, Identity, Offer};
+
+use crate::git::index::Stamp;
+
+/// The stamp of a file; `None` where there is none.
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    rustix::fs::lstat(path).ok().map(|stat| super::copy::stamp(&stat))
+}
