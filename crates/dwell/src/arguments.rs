@@ -6,6 +6,7 @@ mod parse;
 pub(crate) mod placement;
 #[cfg(test)]
 mod reference;
+pub(crate) mod remote;
 pub(crate) mod session;
 pub(crate) mod setup;
 #[cfg(test)]
@@ -59,6 +60,7 @@ Project and machine:
   setup        Let the system resolve dwell's names, and start dwell with the machine
   doctor       Look for what does not work, and say what to do
   node         Start, stop and look at the daemon
+  remote       Register other machines as nodes, and look after them
   completion   Print a completion script for a shell
 
 Options:
@@ -184,6 +186,8 @@ pub(crate) enum Command {
     Setup(setup::Setup),
     Doctor(setup::Doctor),
     Node(node::Node),
+    #[command(visible_alias = "host")]
+    Remote(remote::Remote),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),

@@ -12,6 +12,7 @@ mod far;
 mod logs;
 mod node;
 mod operation;
+pub(crate) mod remote;
 mod run;
 mod session;
 mod setup;
@@ -112,6 +113,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Setup(it) => setup::run(it, context).await,
         Command::Doctor(it) => doctor::run(it, context).await,
         Command::Node(it) => node::run(it, context).await,
+        Command::Remote(it) => remote::run(it, context).await,
         Command::Init(it) => config::init(&it, context),
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),

@@ -246,7 +246,7 @@ pub(crate) fn node(node: &Node, now: i64, style: Style) -> String {
 }
 
 /// A number of things: `1 environment`, `2 environments`.
-fn counted(count: impl Into<u64>, what: &str) -> String {
+pub(crate) fn counted(count: impl Into<u64>, what: &str) -> String {
     let count = count.into();
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
