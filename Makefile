@@ -11,6 +11,7 @@ endif
 
 PREFIX ?= $(HOME)/.local
 CARGO_FLAGS := --workspace --locked --target $(TARGET)
+TEST_IMAGES := $(addprefix dwell-test-,$(notdir $(wildcard crates/dwell-testkit/images/*)))
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 DENY := $(shell command -v cargo-deny 2>/dev/null)
 
@@ -36,6 +37,8 @@ demo-clean: ## remove what the demo made
 	@scripts/with-docker.sh scripts/demo.sh --clean $(OUT)/release/dwell
 
 test: images ## all tests, against a real Docker engine
+	@scripts/test-tools.sh
+	@scripts/with-docker.sh scripts/images.sh $(TEST_IMAGES)
 ifneq ($(NEXTEST),)
 	scripts/with-docker.sh cargo nextest run $(CARGO_FLAGS) $(if $(CI),--profile ci)
 else

@@ -6,8 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
 
+# Removes what carries a label from the engine.
 remove_labelled() {
-    local label=dwell.node=$1 kind ids
+    local label=$1 kind ids
     ids=$(docker ps --all --quiet --filter "label=$label")
     [ -z "$ids" ] || xargs docker rm --force --volumes <<<"$ids" >/dev/null
     for kind in network volume image; do
@@ -26,7 +27,7 @@ in_use() {
     return 1
 }
 
-# Ends this user's processes in whose file (`environ`, `cmdline`, `cgroup`) the pattern occurs.
+# Ends this user's processes in whose file (`environ`, `cmdline`) the pattern occurs.
 end_processes() {
     local proc file=$1 pattern=$2
     for proc in /proc/[0-9]*; do
@@ -40,22 +41,23 @@ for home in /tmp/dwell-test-*; do
     if in_use "$home"; then continue; fi
     end_processes environ "^XDG_STATE_HOME=$home/"
     end_processes cmdline "$home"
-    [ ! -e "$home/node" ] || remove_labelled "$(cat "$home/node")"
+    [ ! -e "$home/node" ] || remove_labelled "dwell.node=$(cat "$home/node")"
     rm -rf "$home"
     say "removed $home"
 done
 
-for engine in /tmp/dwell-engine-*; do
-    if in_use "$engine"; then continue; fi
-    end_processes cmdline "$engine/"
-    for container in "$engine"/data/containers/*; do
-        [ -d "$container" ] || continue
-        end_processes cgroup "$(basename "$container")"
-        rmdir /sys/fs/cgroup{,/*}/docker/"$(basename "$container")" 2>/dev/null || true
-    done
-    awk -v at="$engine/" 'index($5, at) == 1 { print $5 }' /proc/self/mountinfo | tac |
-        xargs --no-run-if-empty --max-args 1 umount --lazy
-    ip netns del "$(basename "$engine")" 2>/dev/null || true
-    rm -rf "$engine"
-    say "removed $engine"
+# Engines and hosts end with the test that started them, and their mounts and links with them; what
+# stays are files and control groups.
+for machine in /tmp/dwell-engine-* /tmp/dwell-hosts-*; do
+    if in_use "$machine"; then continue; fi
+    find /sys/fs/cgroup -depth -type d -path "*/$(basename "$machine")*" -exec rmdir {} + 2>/dev/null || true
+    rm -rf "$machine"
+    say "removed $machine"
+done
+
+for host in /tmp/dwell-bare-*; do
+    if in_use "$host"; then continue; fi
+    remove_labelled "dwell.test=$(basename "$host")"
+    rm -rf "$host"
+    say "removed $host"
 done

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Sees to it that base images exist under the names given (by default those that the example and
-# the tests use): present, or pulled, or built from the distribution's packages where no registry
-# can be reached, so that the same Dockerfiles work online and offline. Safe to repeat.
+# Sees to it that images exist under the names given (by default those that the example uses):
+# base images are present, or pulled, or built from the distribution's packages where no registry
+# can be reached, so that the same Dockerfiles work online and offline; the tests' own are built
+# from crates/dwell-testkit/images. Safe to repeat.
 #
-# usage: scripts/images.sh [debian:bookworm-slim|debian:bookworm|busybox:latest ...]
+# usage: scripts/images.sh [debian:bookworm-slim|debian:bookworm|busybox:latest|dwell-test-<name> ...]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -82,7 +83,15 @@ build() {
     works "$1" || die "the image $1 was built but does not work"
 }
 
+# An image of the tests; from the engine's cache where nothing has changed.
+build_own() {
+    present "$1" || say "building $1"
+    timeout 900 docker build --quiet --tag "$1" "crates/dwell-testkit/images/${1#dwell-test-}" >/dev/null 2>"$work/errors" ||
+        die "the image $1 could not be built" "$(tail -n 5 "$work/errors")"
+}
+
 provide() {
+    case $1 in dwell-test-*) build_own "$1" && return ;; esac
     if works "$1"; then return; fi
     if registry_answers; then
         say "pulling $1"

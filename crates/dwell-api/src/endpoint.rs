@@ -66,6 +66,34 @@ endpoints! {
     OPERATION = "/v1/operations/{operation}";
     /// POST: cancels an operation; what it did is undone.
     OPERATION_CANCEL = "/v1/operations/{operation}/cancel";
+    /// GET: registered nodes. POST: registers one.
+    REMOTES = "/v1/remotes";
+    /// GET: one registered node.
+    REMOTE = "/v1/remotes/{remote}";
+    /// POST: forgets a registered node; what runs there goes on.
+    REMOTE_REMOVE = "/v1/remotes/{remote}/remove";
+    /// POST: measures a round trip, making the link first.
+    REMOTE_PING = "/v1/remotes/{remote}/ping";
+    /// GET: what runs on a registered node and what is left of it.
+    REMOTE_MACHINE = "/v1/remotes/{remote}/machine";
+    /// POST with an upgrade: a byte stream to something on a registered node.
+    DIAL = "/v1/remotes/{remote}/dial";
+    /// GET: what runs on this machine and what is left of it.
+    MACHINE = "/v1/machine";
+    /// GET: environments and sessions, anew whenever something changes, as lines.
+    WATCH = "/v1/watch";
+    /// GET: which objects of a project's source the node has.
+    TIPS = "/v1/projects/{project}/tips";
+    /// POST with an upgrade: receives objects of a project's source.
+    OBJECTS = "/v1/projects/{project}/objects";
+    /// POST with an upgrade: sends an environment's work.
+    WORK = "/v1/environments/{environment}/work";
+    /// POST: brings an environment's work from its node into a branch of its source.
+    PULL = "/v1/environments/{environment}/pull";
+    /// POST with an upgrade: runs a command in an environment's tree, on its node.
+    COMMAND = "/v1/environments/{environment}/command";
+    /// POST: recreates an environment, or a service of it, on another node (events).
+    MOVE = "/v1/environments/{environment}/move";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.
     TRUST = "/v1/trust";
 }

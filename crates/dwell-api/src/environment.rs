@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use dwell_core::environment::Desired;
+pub use dwell_core::placement::{AgentPlace, Assignment, Flags};
 pub use dwell_core::tree::TreeKind;
-use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName};
+use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+
+use crate::remote::Delivery;
 
 /// What an environment was seen to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -52,6 +55,8 @@ pub enum ServiceRole {
     Isolated,
     /// A relay to the project's shared instance.
     Shared,
+    /// A relay to the service on another node.
+    Remote,
 }
 
 /// One service as it was observed.
@@ -80,6 +85,10 @@ pub struct Service {
     pub url: Option<String>,
     /// Whether the environment's own name leads here.
     pub ingress: bool,
+    /// The node it runs on, where that is not the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
 }
 
 /// One environment as it was observed.
@@ -129,6 +138,14 @@ pub struct Environment {
     pub sessions: u32,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
+    /// Its home: the node whose daemon owns it, where that is not the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
+    /// When it was last seen, in microseconds since the Unix epoch, where its home cannot be
+    /// reached now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<i64>,
     /// What is shared with others or was changed in a way worth knowing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -201,6 +218,19 @@ pub struct CreateEnvironment {
     /// The caller's environment, for the setup hook. Kept in memory and never stored or logged.
     #[serde(default)]
     pub variables: Variables,
+    /// Where its services and its agent are to run; what is said nothing of follows labels,
+    /// configuration and what was said before.
+    #[serde(default)]
+    pub placement: Flags,
+    /// Refuses a node that has not enough left, instead of a warning.
+    #[serde(default)]
+    pub strict: bool,
+    /// Takes this side where it and the other node changed the same.
+    #[serde(default)]
+    pub force: bool,
+    /// How it comes here from another node, which has resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
 }
 
 /// Brings an environment up.
@@ -230,6 +260,19 @@ pub struct Up {
     /// for the operation and never stored or logged.
     #[serde(default)]
     pub variables: Variables,
+    /// Where its services and its agent are to run; what is said nothing of follows labels,
+    /// configuration and what was said before.
+    #[serde(default)]
+    pub placement: Flags,
+    /// Refuses a node that has not enough left, instead of a warning.
+    #[serde(default)]
+    pub strict: bool,
+    /// Takes this side where it and the other node changed the same.
+    #[serde(default)]
+    pub force: bool,
+    /// How it comes here from another node, which has resolved it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
 }
 
 /// Destroys an environment.
@@ -284,6 +327,26 @@ pub struct Merge {
     /// First commits the environment's uncommitted work with this message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+}
+
+/// Brings the source's work into an environment.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Sync {
+    /// Takes the source's side where both changed the same, of an environment that came from
+    /// another node.
+    #[serde(default)]
+    pub force: bool,
+    /// The sources, for an environment that came from another node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
+}
+
+/// Brings an environment's work from its node into a branch of its source.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Pull {
+    /// Moves the branch although it has commits of its own.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A text made by a tool.

@@ -2,9 +2,11 @@
 //! bytes (big endian) and a payload.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use dwell_core::{ProjectName, ServiceName};
+use dwell_core::{ProjectName, ServiceName, SessionName};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::environment::Variables;
 
 /// The value of the `upgrade` header.
 pub const PROTOCOL: &str = "dwell-exec";
@@ -43,6 +45,47 @@ pub struct Exec {
     /// The directory to run it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+}
+
+/// Runs a command in an environment's tree, on the node that has it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Command {
+    /// The project; needed only where the environment's name alone is ambiguous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub project: Option<ProjectName>,
+    /// What runs.
+    pub what: CommandKind,
+    /// Columns and rows of the terminal; pipes instead of one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<(u16, u16)>,
+    /// Variables over those of a login on the node.
+    #[serde(default)]
+    pub variables: Variables,
+}
+
+/// What a command in an environment's tree is.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum CommandKind {
+    /// A program with its arguments.
+    Program {
+        /// They.
+        arguments: Vec<String>,
+    },
+    /// `docker compose` on the environment.
+    Compose {
+        /// Its arguments.
+        arguments: Vec<String>,
+    },
+    /// A terminal of a session.
+    Attach {
+        /// The session.
+        #[schema(value_type = String)]
+        session: SessionName,
+        /// Shows it without typing into it.
+        read_only: bool,
+    },
 }
 
 fn first() -> u32 {

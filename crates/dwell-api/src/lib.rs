@@ -9,6 +9,7 @@ pub mod exec;
 pub mod node;
 pub mod paths;
 pub mod problem;
+pub mod remote;
 pub mod session;
 
 pub use client::{Client, ClientError};

@@ -51,6 +51,11 @@ impl Paths {
         self.runtime.join("node.sock")
     }
 
+    /// The socket on which the daemon takes over links that other nodes make to it.
+    pub fn link_socket(&self) -> PathBuf {
+        self.runtime.join("link.sock")
+    }
+
     /// The socket of dwell's own tmux server.
     pub fn tmux_socket(&self) -> PathBuf {
         self.runtime.join("tmux.sock")

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dwell_core::{EnvironmentId, EnvironmentName, ProjectName, SessionName};
+use dwell_core::{EnvironmentId, EnvironmentName, NodeName, ProjectName, SessionName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -55,8 +55,12 @@ pub struct Session {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<i64>,
-    /// The command line that attaches a terminal to it on this machine.
+    /// The command line that attaches a terminal to it on its node.
     pub attach: Vec<String>,
+    /// The node that holds it, where that is not the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
 }
 
 /// Starts a session.
@@ -84,6 +88,9 @@ pub struct StartSession {
     /// Starts the lost or ended session of this name again, with its own command.
     #[serde(default)]
     pub resume: bool,
+    /// Lays the variables over those of a login on the node, instead of taking them alone.
+    #[serde(default)]
+    pub login: bool,
 }
 
 /// Types text into a session.

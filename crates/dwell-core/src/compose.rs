@@ -9,6 +9,7 @@
 
 mod anchor;
 mod bond;
+mod demand;
 mod error;
 mod hostname;
 mod image;
@@ -35,6 +36,7 @@ use serde_json::{Map, Value, json};
 
 pub use anchor::{AnchorError, anchor, unanchor};
 pub use bond::{Bond, bonds};
+pub use demand::demand;
 pub use error::IsolationError;
 pub use hostname::{Hostname, HostnameError};
 pub use inputs::{Inputs, inputs, variables};
@@ -70,6 +72,8 @@ pub struct Isolation<'a> {
     pub node: &'a NodeId,
     /// The environment.
     pub id: &'a EnvironmentId,
+    /// The Unix user that it belongs to, where several may share the engine.
+    pub user: Option<&'a str>,
     /// Its name.
     pub name: &'a EnvironmentName,
     /// Its project.
@@ -125,7 +129,7 @@ pub fn isolate(isolation: &Isolation<'_>) -> Result<Isolated, IsolationError> {
     let Isolation { node, id, project, name, generation, relays, .. } = *isolation;
     let model = Model::parse(isolation.model)?;
     let mut notes = Notes::default();
-    let scope = Scope::environment(node, id, project, name, generation);
+    let scope = Scope::environment(node, id, project, name, generation, isolation.user);
 
     let labels = service::unique_labels(&model, &mut notes);
     let services = facts(isolation, &model, &labels, &mut notes)?;

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::placement::Choices;
+use crate::placement::{Choices, Placement};
 use crate::tree::Tree;
-use crate::{EnvironmentId, EnvironmentName, Generation, ProjectName, ServiceName, Suffix};
+use crate::{
+    EnvironmentId, EnvironmentName, Generation, NodeId, NodeName, ProjectName, ServiceName, Suffix,
+};
 
 /// What is wanted of an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +46,19 @@ pub struct Options {
     pub placement: Choices,
 }
 
+/// Where an environment came from that another node sent here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The node that sends it.
+    pub node: NodeId,
+    /// The directory there that it was made from.
+    pub source: PathBuf,
+    /// The environment there of which this is the part that runs here; `None` where all of it
+    /// runs here.
+    #[serde(default)]
+    pub part_of: Option<EnvironmentId>,
+}
+
 /// An environment as the store has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
@@ -71,6 +86,15 @@ pub struct Environment {
     pub created: i64,
     /// What the user should know about how it was made.
     pub notes: Vec<String>,
+    /// Where it was sent from; `None` for one that was made here.
+    #[serde(default)]
+    pub origin: Option<Origin>,
+    /// The node of every service, as last decided here; `None` while all run here.
+    #[serde(default)]
+    pub placement: Option<Placement>,
+    /// The parts of it that run on other nodes.
+    #[serde(default)]
+    pub parts: BTreeMap<NodeName, EnvironmentId>,
 }
 
 impl Environment {
@@ -82,6 +106,17 @@ impl Environment {
     /// The compose project's directory.
     pub fn directory(&self) -> &Path {
         self.tree.as_ref().map_or(&self.root, |tree| &tree.project_dir)
+    }
+
+    /// The other node that a service runs on; `None` where it runs here.
+    pub fn elsewhere(&self, service: &ServiceName) -> Option<&NodeName> {
+        let node = self.placement.as_ref()?.node_of(service)?;
+        if node.is_local() { None } else { Some(node) }
+    }
+
+    /// Whether it is the part of another node's environment that runs here.
+    pub fn is_part(&self) -> bool {
+        self.origin.as_ref().is_some_and(|origin| origin.part_of.is_some())
     }
 
     /// Its git branch.

@@ -2,15 +2,19 @@
 //! names and the project's configuration. No I/O, no async, no clock, no randomness.
 
 pub mod address;
+pub mod admission;
 pub mod agent;
 pub mod compose;
 pub mod config;
 pub mod environment;
 pub mod id;
+pub mod ingress;
+pub mod mesh;
 pub mod name;
 pub mod observed;
 pub mod operation;
 pub mod placement;
+pub mod prepare;
 pub mod published;
 pub mod remote;
 pub mod resolver;

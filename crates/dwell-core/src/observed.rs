@@ -21,6 +21,8 @@ pub mod label {
     pub const NAME: &str = "dwell.name";
     /// The service's name in the compose file.
     pub const SERVICE: &str = "dwell.service";
+    /// The Unix user that the environment belongs to.
+    pub const USER: &str = "dwell.user";
     /// `service`, `relay` or `shared`.
     pub const ROLE: &str = "dwell.role";
 }

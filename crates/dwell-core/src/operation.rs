@@ -36,6 +36,9 @@ pub enum Step {
     Model,
     /// Allots subnets. Undone by releasing them, unless containers hold them.
     Subnets,
+    /// Makes the parts of the environment that run on other nodes. Undone by destroying those
+    /// that are new.
+    Parts,
     /// Starts shared instances and counts this environment as their user. Undone by releasing.
     Shared,
     /// Writes the environment's compose file and starts its containers. Undone by removing
@@ -53,6 +56,10 @@ pub enum Step {
     ArchiveHook,
     /// Ends its sessions.
     EndSessions,
+    /// Stops its parts on other nodes.
+    StopParts,
+    /// Destroys its parts on other nodes.
+    RemoveParts,
     /// Removes its containers and networks.
     RemoveContainers,
     /// Removes its volumes and private images.
@@ -71,22 +78,33 @@ impl Kind {
     /// The steps, in order.
     pub fn steps(self) -> &'static [Step] {
         use Step::{
-            ArchiveHook, Containers, EndSessions, Files, Forget, Model, Record, ReleaseShared,
-            ReleaseSubnets, RemoveContainers, RemoveTree, RemoveVolumes, RunHook, SetupHook,
-            Shared, Subnets, Tree, WantGone, WantRunning, WantStopped,
+            ArchiveHook, Containers, EndSessions, Files, Forget, Model, Parts, Record,
+            ReleaseShared, ReleaseSubnets, RemoveContainers, RemoveParts, RemoveTree,
+            RemoveVolumes, RunHook, SetupHook, Shared, StopParts, Subnets, Tree, WantGone,
+            WantRunning, WantStopped,
         };
         match self {
             Self::Create => &[Record, Tree, Files, SetupHook],
-            Self::CreateUp => {
-                &[Record, Tree, Files, SetupHook, Model, Subnets, Shared, Containers, WantRunning]
-            }
-            Self::Up => &[Files, RunHook, Model, Subnets, Shared, Containers, WantRunning],
-            Self::Down => &[WantStopped, RemoveContainers, ReleaseShared],
+            Self::CreateUp => &[
+                Record,
+                Tree,
+                Files,
+                SetupHook,
+                Model,
+                Parts,
+                Subnets,
+                Shared,
+                Containers,
+                WantRunning,
+            ],
+            Self::Up => &[Files, RunHook, Model, Parts, Subnets, Shared, Containers, WantRunning],
+            Self::Down => &[WantStopped, RemoveContainers, StopParts, ReleaseShared],
             Self::Destroy => &[
                 WantGone,
                 EndSessions,
                 ArchiveHook,
                 RemoveContainers,
+                RemoveParts,
                 RemoveVolumes,
                 ReleaseShared,
                 ReleaseSubnets,
@@ -113,6 +131,9 @@ impl Step {
             Self::SetupHook => "running the setup hook",
             Self::Model => "reading the compose project",
             Self::Subnets => "allotting subnets",
+            Self::Parts => "sending parts to other nodes",
+            Self::StopParts => "stopping parts on other nodes",
+            Self::RemoveParts => "removing parts on other nodes",
             Self::Shared => "starting shared services",
             Self::Containers => "starting containers",
             Self::RunHook => "running the run hook",

@@ -1,9 +1,14 @@
 //! Hands on the outside: processes, Docker, compose, git and source trees, tmux, ssh. Each driver is
 //! thin, says what failed on which object, and bounds every call in time.
 
+pub mod command;
 pub mod compose;
+pub mod deploy;
 pub mod docker;
 pub mod git;
+pub mod handover;
+pub mod machine;
+pub mod mesh;
 pub mod process;
 pub mod session;
 pub mod ssh;

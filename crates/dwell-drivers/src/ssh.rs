@@ -6,17 +6,21 @@ mod error;
 mod once;
 mod script;
 mod tail;
+mod terminal;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
+use dwell_core::remote::{Remote, SshPort};
+
 use crate::process::Program;
 
 pub use bridge::{Bridge, Link, bridge};
 pub use error::{SshError, Why};
-pub use once::{Answer, interactive_check, run, upload};
+pub use once::{Answer, run, upload};
 pub use script::quoted;
+pub use terminal::{in_terminal, interactive_check};
 
 /// Settings of every connection. The user's own do not hold for these: a question nobody sees, a
 /// forward, or a connection shared with a terminal would break what dwell does with it.
@@ -86,6 +90,17 @@ impl Destination {
             // A jump host's ssh knows nothing of our settings; this keeps it from asking.
             .env("SSH_ASKPASS", "false")
             .env("SSH_ASKPASS_REQUIRE", "force")
+    }
+}
+
+impl From<&Remote> for Destination {
+    fn from(remote: &Remote) -> Self {
+        Self {
+            user: remote.user.as_ref().map(|user| user.as_str().to_owned()),
+            port: remote.port.map(SshPort::get),
+            key: remote.key.as_ref().map(|key| key.as_path().to_owned()),
+            ..Self::new(remote.host.as_str())
+        }
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Name {
     pub addresses: Vec<IpAddr>,
     /// The port that the HTTP proxy sends requests for this name to; none is not served there.
     pub http_port: Option<u16>,
+    /// Why nobody can be reached by this name just now, though it is known; `None` while somebody
+    /// can.
+    pub unreachable: Option<String>,
 }
 
 impl Name {
@@ -51,6 +54,7 @@ impl Name {
             owner_label: owner_label.to_owned(),
             addresses,
             http_port: None,
+            unreachable: None,
         }
     }
 
@@ -66,6 +70,13 @@ impl Name {
     #[must_use]
     pub fn wildcard(mut self) -> Self {
         self.wildcard = true;
+        self
+    }
+
+    /// The same while nobody can be reached by it.
+    #[must_use]
+    pub fn unreachable(mut self, why: &str) -> Self {
+        self.unreachable = Some(why.to_owned());
         self
     }
 
@@ -156,18 +167,20 @@ impl NameTable {
         self.apply(&mut self.lock_owners(), owner, Owned::new());
     }
 
-    /// Makes `all` the whole content; owners that are not in it lose their names.
+    /// Makes `all` the whole content but for the owners that `keep` says; other owners that are
+    /// not in it lose their names.
     pub fn replace_all(
         &self,
         all: impl IntoIterator<Item = (String, Vec<Name>)>,
+        keep: impl Fn(&str) -> bool,
     ) -> Result<(), NameTableError> {
         let prepared: HashMap<String, Owned> = all
             .into_iter()
             .map(|(owner, names)| Ok((owner, prepare(names)?)))
             .collect::<Result<_, NameTableError>>()?;
         let mut owners = self.lock_owners();
-        let gone: Vec<Arc<str>> =
-            owners.keys().filter(|owner| !prepared.contains_key(&***owner)).cloned().collect();
+        let is_gone = |owner: &&Arc<str>| !prepared.contains_key(&***owner) && !keep(owner);
+        let gone: Vec<Arc<str>> = owners.keys().filter(is_gone).cloned().collect();
         for owner in gone {
             self.apply(&mut owners, &owner, Owned::new());
         }

@@ -142,6 +142,7 @@ async fn serve(shared: &Shared, request: Request<Incoming>, peer: SocketAddr) ->
     match shared.table.route(&host, &shared.suffixes.load()) {
         Route::To(target) => pass(request, &host, target, peer).await,
         Route::Ambiguous(text) => page(StatusCode::CONFLICT, &text),
+        Route::Unreachable(why) => page(StatusCode::SERVICE_UNAVAILABLE, &why),
         Route::Unknown => page(StatusCode::NOT_FOUND, &unknown(shared, &host)),
     }
 }

@@ -1,17 +1,19 @@
 //! A stand-in's work: it listens at a service's ports and passes every connection on to where the
 //! service really runs, looking the name up each time.
 
-mod udp;
+pub mod udp;
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream, UdpSocket, lookup_host};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream, lookup_host};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -29,14 +31,22 @@ pub enum Protocol {
     Udp,
 }
 
-/// A host, by name or address, and a port.
+/// Where a relay's connections go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// A name that the resolver knows, or an address.
-    pub host: String,
-    /// The port.
-    pub port: u16,
+pub enum Target {
+    /// To a port of a host.
+    Host {
+        /// A name that the resolver knows, or an address.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// To a socket of the node's daemon, which dials the service on another node.
+    Socket(PathBuf),
 }
+
+/// What a daemon's socket says of a service that is ready.
+pub const READY: &[u8] = b"ready\n";
 
 /// Text that is not a target or a forward.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,23 +61,28 @@ pub struct TargetError {
 impl FromStr for Target {
     type Err = TargetError;
     fn from_str(text: &str) -> Result<Self, TargetError> {
-        let refused = || TargetError { text: text.to_owned(), expected: "HOST:PORT" };
+        let expected = "HOST:PORT or unix:/PATH";
+        let refused = || TargetError { text: text.to_owned(), expected };
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = PathBuf::from(path);
+            return if path.is_absolute() { Ok(Self::Socket(path)) } else { Err(refused()) };
+        }
         let (host, port) = text.rsplit_once(':').ok_or_else(refused)?;
         let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
         let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(refused)?;
         if host.is_empty() || host.contains(['/', ' ', '\n']) {
             return Err(refused());
         }
-        Ok(Self { host: host.to_owned(), port })
+        Ok(Self::Host { host: host.to_owned(), port })
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
+        match self {
+            Self::Host { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Host { host, port } => write!(f, "{host}:{port}"),
+            Self::Socket(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }
@@ -180,10 +195,24 @@ pub async fn run(config: RelayConfig, stop: impl Future<Output = ()>) -> Result<
     Ok(())
 }
 
-/// Whether `target` takes connections now.
+/// Whether `target` is ready now: a host takes connections, a socket says so.
 pub async fn probe(target: &Target, limit: Duration) -> Result<(), ProbeError> {
-    match timeout(limit, connect(target)).await {
-        Ok(Ok(_)) => Ok(()),
+    let ready = async {
+        match target {
+            Target::Host { host, port } => connect(host, *port).await.map(drop),
+            Target::Socket(path) => {
+                let mut said = Vec::new();
+                let mut stream = UnixStream::connect(path).await?.take(64);
+                stream.read_to_end(&mut said).await?;
+                if said == READY {
+                    return Ok(());
+                }
+                Err(io::Error::new(io::ErrorKind::NotConnected, "the service is not ready"))
+            }
+        }
+    };
+    match timeout(limit, ready).await {
+        Ok(Ok(())) => Ok(()),
         Ok(Err(source)) => Err(ProbeError::Unreachable { target: target.clone(), source }),
         Err(_) => Err(ProbeError::TimedOut { target: target.clone(), limit }),
     }
@@ -223,7 +252,7 @@ impl Relay {
             tasks.spawn(accept(listener, target, self.config.connect_limit));
         }
         for (socket, target) in self.udp {
-            tasks.spawn(udp::serve(socket, target, self.config.udp_idle));
+            tasks.spawn(udp::to_target(socket, target, self.config.udp_idle));
         }
         stop.await;
     }
@@ -253,20 +282,35 @@ async fn accept(listener: TcpListener, target: Target, limit: Duration) {
     }
 }
 
-async fn pass(mut near: TcpStream, target: &Target, limit: Duration) -> io::Result<()> {
-    let mut far = timeout(limit, connect(target)).await??;
-    for stream in [&near, &far] {
-        stream.set_nodelay(true)?;
-        nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::KeepAlive, &true)?;
+async fn pass(near: TcpStream, target: &Target, limit: Duration) -> io::Result<()> {
+    keep(&near)?;
+    match target {
+        Target::Host { host, port } => {
+            let far = timeout(limit, connect(host, *port)).await??;
+            keep(&far)?;
+            join(near, far).await
+        }
+        Target::Socket(path) => join(near, timeout(limit, UnixStream::connect(path)).await??).await,
     }
+}
+
+fn keep(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    Ok(nix::sys::socket::setsockopt(stream, nix::sys::socket::sockopt::KeepAlive, &true)?)
+}
+
+async fn join<F: AsyncRead + AsyncWrite + Unpin>(
+    mut near: TcpStream,
+    mut far: F,
+) -> io::Result<()> {
     tokio::io::copy_bidirectional_with_sizes(&mut near, &mut far, BUFFER, BUFFER).await?;
     Ok(())
 }
 
 /// Tries every address that the name has now.
-async fn connect(target: &Target) -> io::Result<TcpStream> {
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in lookup_host((target.host.as_str(), target.port)).await? {
+    for address in lookup_host((host, port)).await? {
         match TcpStream::connect(address).await {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

@@ -131,7 +131,7 @@ fn targets_are_read_from_text() {
         [("db:5432", "db", 5432), ("10.0.0.1:80", "10.0.0.1", 80), ("[fd00::1]:80", "fd00::1", 80)]
     {
         let target: Target = text.parse().unwrap();
-        assert_eq!((target.host.as_str(), target.port), (host, port));
+        assert_eq!(target, Target::Host { host: host.to_owned(), port });
         assert_eq!(target.to_string(), text);
     }
     for bad in ["", "db", ":80", "db:0", "db:99999", "db:x", "a b:80", "http://db:80"] {
@@ -143,8 +143,8 @@ fn targets_are_read_from_text() {
 fn forwards_are_read_from_text_and_written_again() {
     let forward: Forward = "tcp/5432=db:5433".parse().unwrap();
     assert_eq!(
-        (forward.protocol, forward.listen.port(), forward.target.port),
-        (Protocol::Tcp, 5432, 5433)
+        (forward.protocol, forward.listen.port(), forward.target.to_string()),
+        (Protocol::Tcp, 5432, "db:5433".to_owned())
     );
     for text in ["tcp/0.0.0.0:5432=db:5433", "udp/127.0.0.1:53=[fd00::1]:53", "tcp/[::]:80=web:80"]
     {

@@ -1,8 +1,10 @@
 //! The node API: the router, how operations are answered, how problems become answers. Every
 //! route is documented where it is handled; the OpenAPI document comes from there.
 
+mod elsewhere;
 mod environment;
 mod node;
+mod remote;
 mod session;
 mod work;
 
@@ -23,9 +25,9 @@ use dwell_core::OperationId;
 use futures_util::stream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixListener;
 use utoipa::OpenApi;
 
+use crate::doors::Doors;
 use crate::node::{Node, random};
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -105,6 +107,21 @@ fn key(headers: &HeaderMap) -> Result<String, Refusal> {
         Some(key) if (1..=128).contains(&key.len()) => Ok(key.to_owned()),
         _ => Err(usage(format!("the header `{IDEMPOTENCY_KEY}` is missing or too long"))),
     }
+}
+
+/// The upgrade that a request asks for, and its body.
+pub(crate) async fn upgrade_of<T: DeserializeOwned>(
+    mut request: Request,
+) -> Result<(hyper::upgrade::OnUpgrade, T), Refusal> {
+    let upgrade = hyper::upgrade::on(&mut request);
+    let Json(body) = Json::from_request(request, &()).await?;
+    Ok((upgrade, body))
+}
+
+/// The answer that turns the connection into a stream of another protocol.
+pub(crate) fn switching(protocol: &'static str) -> Response {
+    let headers = [(header::CONNECTION, "upgrade"), (header::UPGRADE, protocol)];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
 }
 
 /// A stream of JSON lines.
@@ -200,9 +217,23 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SESSION_KILL, post(session::kill))
         .route(endpoint::TRANSCRIPT, get(session::transcript))
         .route(endpoint::SEND, post(session::send))
+        .route(endpoint::REMOTES, get(remote::list).post(remote::add))
+        .route(endpoint::REMOTE, get(remote::one))
+        .route(endpoint::REMOTE_REMOVE, post(remote::remove))
+        .route(endpoint::REMOTE_PING, post(remote::ping))
+        .route(endpoint::REMOTE_MACHINE, get(remote::machine_of))
+        .route(endpoint::DIAL, post(remote::dial))
+        .route(endpoint::MACHINE, get(remote::machine))
+        .route(endpoint::WATCH, get(remote::changes))
+        .route(endpoint::COMMAND, post(remote::command))
+        .route(endpoint::TIPS, get(remote::tips))
+        .route(endpoint::PULL, post(work::pull))
+        .route(endpoint::WORK, post(work::work))
+        .route(endpoint::OBJECTS, post(remote::objects))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
+        .layer(axum::middleware::from_fn_with_state(node.clone(), elsewhere::elsewhere))
         .layer(axum::extract::DefaultBodyLimit::max(BODY_MAX))
         .with_state(node)
 }
@@ -211,7 +242,7 @@ fn router(node: Arc<Node>) -> Router {
 /// settled at the next start.
 pub(crate) async fn serve(
     node: Arc<Node>,
-    socket: UnixListener,
+    doors: Doors,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Problem> {
     let (told, telling) = tokio::sync::watch::channel(false);
@@ -220,7 +251,7 @@ pub(crate) async fn serve(
         stop.await;
         told.send_replace(true);
     };
-    let serving = axum::serve(socket, router(node)).with_graceful_shutdown(graceful);
+    let serving = axum::serve(doors, router(node)).with_graceful_shutdown(graceful);
     let cut = async move {
         let _ = cut.wait_for(|stopping| *stopping).await;
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
@@ -259,6 +290,8 @@ pub(crate) async fn serve(
         work::diff,
         work::merge,
         work::sync,
+        work::pull,
+        work::work,
         work::logs,
         work::variables,
         work::compose,
@@ -269,6 +302,18 @@ pub(crate) async fn serve(
         session::kill,
         session::transcript,
         session::send,
+        remote::list,
+        remote::add,
+        remote::one,
+        remote::remove,
+        remote::ping,
+        remote::machine_of,
+        remote::dial,
+        remote::machine,
+        remote::changes,
+        remote::command,
+        remote::tips,
+        remote::objects,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

@@ -2,8 +2,10 @@
 
 mod containers;
 mod create;
+mod delivery;
 mod former;
 mod hook;
+mod parts;
 mod remove;
 mod request;
 mod shared;
@@ -15,17 +17,20 @@ use std::collections::BTreeMap;
 
 use dwell_api::Problem;
 use dwell_core::ServiceName;
-use dwell_core::compose::Service;
+use dwell_core::compose::{Away, Service};
 use dwell_core::config::ProjectConfig;
 use dwell_core::operation::Step;
 use serde_json::Value;
 
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
+pub(crate) use delivery::{delivered, receive};
 pub(crate) use former::forget as forget_former;
-pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses};
+pub(crate) use parts::{destroy as destroy_part, stop_one as stop_part};
+pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};
 pub(crate) use shared::{end_idle, start_again};
-pub(crate) use up::{COMPOSE_FILE, bring_back, stack};
+pub(crate) use subnet::free as free_subnets;
+pub(crate) use up::{COMPOSE_FILE, bring_back, explain, stack};
 
 use crate::operation::Context;
 
@@ -39,6 +44,8 @@ pub(crate) struct Reading {
     pub(crate) services: BTreeMap<ServiceName, Service>,
     /// The services that relays stand in for, and what the relays are.
     pub(crate) relays: BTreeMap<ServiceName, dwell_core::compose::RelaySpec>,
+    /// The services that run on other nodes, at the environment's home.
+    pub(crate) away: BTreeMap<ServiceName, Away>,
     /// A subnet for each private network.
     pub(crate) subnets: BTreeMap<String, ipnet::Ipv4Net>,
     /// What the project was read from.
@@ -54,6 +61,9 @@ pub(crate) async fn act(context: &mut Context, step: Step) -> Result<(), Problem
         Step::SetupHook => hook::setup(context).await,
         Step::Model => up::model(context).await,
         Step::Subnets => subnet::allot(context).await,
+        Step::Parts => parts::make(context).await,
+        Step::StopParts => parts::stop(context).await,
+        Step::RemoveParts => parts::remove(context).await,
         Step::Shared => shared::start(context).await,
         Step::Containers => up::containers(context).await,
         Step::RunHook => hook::run_before_start(context).await,
@@ -82,6 +92,7 @@ pub(crate) async fn undo(context: &mut Context, step: Step) -> Result<(), Proble
         Step::Record => create::forget(context).await,
         Step::Tree => remove::made_tree(context).await,
         Step::Subnets => subnet::undo(context).await,
+        Step::Parts => parts::undo(context).await,
         Step::Shared => shared::undo(context).await,
         Step::Containers => up::undo_containers(context).await,
         Step::WantRunning => up::want(context, context.request.before.desired).await,
@@ -94,6 +105,8 @@ pub(crate) async fn undo(context: &mut Context, step: Step) -> Result<(), Proble
         | Step::WantGone
         | Step::ArchiveHook
         | Step::EndSessions
+        | Step::StopParts
+        | Step::RemoveParts
         | Step::RemoveContainers
         | Step::RemoveVolumes
         | Step::ReleaseShared

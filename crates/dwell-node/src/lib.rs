@@ -2,14 +2,20 @@
 //! and serves the node API on a unix socket.
 
 mod api;
+mod carry;
 mod cleanup;
+mod command;
 mod doctor;
+mod doors;
+mod elsewhere;
 mod environment;
 mod exec;
 mod facts;
 mod leftover;
 mod listeners;
+mod login;
 mod logs;
+mod machine;
 mod names;
 mod node;
 mod operation;
@@ -18,12 +24,15 @@ mod project;
 mod rebuild;
 mod reconcile;
 mod relay;
+mod remote;
 mod reserve;
 mod resolver;
 mod session;
 mod start;
+mod travel;
 mod variables;
 mod view;
+mod watch;
 mod world;
 
 use dwell_api::Problem;

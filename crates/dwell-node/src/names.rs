@@ -1,5 +1,7 @@
 //! Publishing: from what runs to the names that DNS and the proxy answer.
 
+use std::collections::BTreeMap;
+
 use dwell_core::EnvironmentId;
 use dwell_core::environment::Environment;
 use dwell_core::observed::Container;
@@ -7,7 +9,7 @@ use dwell_core::published::{Place, published};
 use dwell_net::names::Name;
 
 use crate::node::Node;
-use crate::world;
+use crate::{remote, world};
 
 /// The names of one environment as they follow from its containers.
 fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Vec<Name> {
@@ -17,7 +19,23 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
         project: &environment.project,
         suffix: &environment.suffix,
     };
-    let observed = world::addresses(containers);
+    let mut observed = world::addresses(containers);
+    let mut down = BTreeMap::new();
+    for service in facts.services.values() {
+        let Some(there) = environment.elsewhere(&service.name) else { continue };
+        // What stands in for it in the environment's network is not where others find it.
+        observed.remove(&service.name);
+        let Some(part) = environment.parts.get(there) else { continue };
+        if let Some(address) = node.remotes.address(there, part, &service.name)
+            && node.remotes.serves(there, part, &service.name)
+        {
+            observed.insert(service.name.clone(), vec![address]);
+            if let Some(why) = node.remotes.down(there) {
+                let why = format!("node {there} cannot be reached: {why}");
+                down.insert(std::net::IpAddr::V4(address), why);
+            }
+        }
+    }
     let label = environment.label();
     let ports: std::collections::HashMap<String, u16> = facts
         .services
@@ -35,6 +53,7 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
         .map(|own| {
             let full = own.short.then(|| full_name(&own.name, environment)).flatten();
             Name {
+                unreachable: own.addresses.iter().find_map(|address| down.get(address).cloned()),
                 http_port: ports.get(&own.name).copied(),
                 fqdn: own.name,
                 wildcard: own.wildcard,
@@ -48,7 +67,7 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
 }
 
 /// `web.a1.test` is `web.a1.shop.test` in full.
-fn full_name(short: &str, environment: &Environment) -> Option<String> {
+pub(crate) fn full_name(short: &str, environment: &Environment) -> Option<String> {
     let stem = short.strip_suffix(&format!(".{}", environment.suffix))?;
     Some(format!("{stem}.{}.{}", environment.project, environment.suffix))
 }
@@ -89,7 +108,7 @@ pub(crate) async fn publish_all(node: &Node) {
             (environment.id.to_string(), names(node, environment, &own))
         })
         .collect();
-    if let Err(error) = node.names.replace_all(all) {
+    if let Err(error) = node.names.replace_all(all, remote::owns) {
         tracing::warn!(%error, "a name was not published");
     }
 }

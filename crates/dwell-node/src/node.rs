@@ -17,11 +17,14 @@ use dwell_net::names::NameTable;
 use dwell_store::Store;
 use tokio::sync::Notify;
 
+use crate::doors::Door;
 use crate::facts::FactsCache;
 use crate::listeners::Listeners;
+use crate::login::Login;
 use crate::operation::{Context, Operations};
 use crate::problem::OrProblem;
 use crate::relay::RelayImage;
+use crate::remote::Remotes;
 use crate::session::SessionNotes;
 use crate::variables::Resolving;
 use crate::world::World;
@@ -30,6 +33,8 @@ use crate::{names, view};
 /// Everything that the daemon's parts share.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
+    /// The Unix user that it belongs to.
+    pub(crate) user: String,
     pub(crate) paths: Paths,
     pub(crate) config: NodeConfig,
     pub(crate) store: Store,
@@ -42,6 +47,10 @@ pub(crate) struct Node {
     pub(crate) relay: RelayImage,
     pub(crate) sessions: SessionNotes,
     pub(crate) resolving: Resolving,
+    pub(crate) remotes: Remotes,
+    pub(crate) login: Login,
+    /// Where streams go that other nodes dial to the API.
+    pub(crate) doors: Door,
     /// Held while subnets are chosen, so that two choosers never take the same.
     pub(crate) allocation: tokio::sync::Mutex<()>,
     /// One at a time for everything that starts or stops shared instances.

@@ -11,7 +11,9 @@ use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::Container;
 use dwell_core::operation::{Journal, Kind, Phase};
 
-use crate::environment::{begin_destroy, begin_down, end_idle, start_again};
+use crate::environment::{
+    begin_destroy, begin_down, destroy_part, end_idle, start_again, stop_part,
+};
 use crate::node::{Node, random};
 use crate::view::is_well;
 use crate::world::EngineState;
@@ -52,6 +54,7 @@ pub(crate) async fn run(node: Arc<Node>) {
             () = node.reconcile.notified() => SOON,
             () = tokio::time::sleep(wait) => PASS,
         };
+        elsewhere(&node).await;
         if node.world.engine() != EngineState::Up {
             continue;
         }
@@ -67,6 +70,30 @@ pub(crate) async fn run(node: Arc<Node>) {
         reserve::keep(&node.paths.state);
         if let Err(error) = node.store.prune_operations(node.now() - REPLAY).await {
             tracing::warn!(%error, "old operations were not forgotten");
+        }
+    }
+}
+
+/// What was to be done on nodes that could not be reached then and can be now.
+async fn elsewhere(node: &Arc<Node>) {
+    for there in node.remotes.reachable() {
+        for id in node.store.farewells(&there).await.unwrap_or_default() {
+            if let Err(problem) = destroy_part(node, &there, &id).await {
+                tracing::warn!(%problem, node = %there, "a part was not removed");
+            }
+        }
+    }
+    for environment in node.store.environments().await.unwrap_or_default() {
+        let idle = node.operations.active(environment.id.as_str()).is_none();
+        if environment.desired != Desired::Stopped || !idle {
+            continue;
+        }
+        for (there, id) in &environment.parts {
+            if node.remotes.runs(there, id)
+                && let Err(problem) = stop_part(node, there, id).await
+            {
+                tracing::warn!(%problem, node = %there, "a part was not stopped");
+            }
         }
     }
 }

@@ -120,6 +120,7 @@ impl Node {
             attached,
             started: record.started,
             ended: exit.map(|exit| exit.ended),
+            node: None,
             attach: attach.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
         }
     }
@@ -163,7 +164,12 @@ impl Node {
         make_directory(&home)?;
         let files = home.join(format!("{name}-{started}"));
         let facts = self.variables(environment, Some((&name, &command))).await;
-        let mut all: BTreeMap<String, String> = request.variables.0.into_iter().collect();
+        let mut all: BTreeMap<String, String> = if request.login {
+            self.login.variables().await.into_iter().collect()
+        } else {
+            BTreeMap::new()
+        };
+        all.extend(request.variables.0);
         all.extend(facts);
         let (columns, rows) = request.size.unwrap_or((120, 36));
         let tmux = tmux_name(environment, &name)?;

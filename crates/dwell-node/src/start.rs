@@ -18,6 +18,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::doors::Doors;
 use crate::facts::{FactsCache, make_directory, write};
 use crate::listeners::{self, Listeners};
 use crate::node::{Node, now, random};
@@ -26,10 +27,12 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, rebuild, reconcile, reserve};
+use crate::{api, machine, rebuild, reconcile, remote, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
+/// How many dialled streams wait for the API to take them.
+const DIALLED: usize = 64;
 /// How long the next daemon waits for the last one to end.
 const HANDOVER: Duration = Duration::from_secs(8);
 
@@ -108,11 +111,16 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     let binary = std::env::current_exe()
         .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
     let include = paths.config.join("tmux.conf");
+    let (door, dialled) = tokio::sync::mpsc::channel(DIALLED);
     let node = Arc::new(Node {
         id,
+        user: machine::user(),
         listeners: Listeners::new(&config),
         sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
         resolving: Default::default(),
+        remotes: Default::default(),
+        login: Default::default(),
+        doors: door,
         config,
         store,
         engine,
@@ -133,12 +141,16 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     for environment in node.store.environments().await.or_problem()? {
         node.facts.load(&environment.id, &node.directory(&environment.id));
     }
-    let socket = listen(&node.paths.socket())?;
+    let doors = Doors::new(listen(&node.paths.socket())?, dialled);
+    tokio::spawn(remote::listen(node.clone(), listen(&node.paths.link_socket())?));
+    remote::open(&node).await?;
+    remote::standin::listen_again(&node).await;
     tokio::spawn(listeners::run(node.clone()));
     tokio::spawn(settle_then_watch(node.clone()));
     tracing::info!(node = %node.id, version = env!("CARGO_PKG_VERSION"), "ready");
-    let ended = api::serve(node.clone(), socket, told_to_stop(node.clone())).await;
+    let ended = api::serve(node.clone(), doors, told_to_stop(node.clone())).await;
     let _ = std::fs::remove_file(node.paths.socket());
+    let _ = std::fs::remove_file(node.paths.link_socket());
     node.store.close().await;
     tracing::info!("ended");
     ended

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use dwell_api::environment::Variables;
+use dwell_api::environment::{Environment as Shown, Variables};
 use dwell_core::SessionName;
 use dwell_core::agent::{ServiceFacts, SessionFacts, variables};
 use dwell_core::environment::Environment;
@@ -109,6 +109,39 @@ impl Node {
     fn see_services(&self, environment: &Environment) -> Vec<dwell_api::environment::Service> {
         let containers = self.world.containers(&environment.id);
         crate::view::environment(self, environment, &containers, 0).services
+    }
+
+    /// The variables that lead a program here to the services of an environment on another node.
+    pub(crate) async fn variables_of(&self, environment: &Shown) -> Variables {
+        let mut services = Vec::new();
+        for service in &environment.services {
+            let Some(text) = service.addresses.first() else { continue };
+            let Ok(address) = text.parse::<IpAddr>() else { continue };
+            let named = match service.names.first() {
+                Some(name) => self.system_resolves(name, address).await,
+                None => false,
+            };
+            let name = service.names.first().filter(|_| named);
+            services.push(ServiceFacts {
+                name: service.name.clone(),
+                host: name.cloned().unwrap_or_else(|| text.clone()),
+                port: service.ports.iter().find_map(|port| port.split('/').next()?.parse().ok()),
+                http: service.url.is_some(),
+            });
+        }
+        let all = variables(&SessionFacts {
+            environment: environment.name.to_string(),
+            environment_id: environment.id.to_string(),
+            project: environment.project.to_string(),
+            tree: environment.tree.display().to_string(),
+            base_url: environment.url.clone(),
+            suffix: environment.suffix.clone(),
+            branch: environment.branch.clone(),
+            session: String::new(),
+            agent: None,
+            services,
+        });
+        Variables(all.set)
     }
 
     /// The variables as the API answers them.

@@ -8,6 +8,7 @@ use dwell_core::observed::{Condition, Container, condition};
 use dwell_core::operation::Kind;
 use dwell_core::published::{Place, address_holder};
 
+use crate::elsewhere::Elsewhere;
 use crate::facts::Facts;
 use crate::node::Node;
 use crate::world::{self, EngineState};
@@ -23,7 +24,7 @@ pub(crate) fn environment(
     let engine = node.world.engine();
     let services = facts
         .as_deref()
-        .map(|facts| services(environment, facts, containers, &engine))
+        .map(|facts| services(node, environment, facts, containers, &engine))
         .unwrap_or_default();
     let url = services.iter().find(|s| s.ingress).and_then(|s| s.url.clone());
     let notes = environment.notes.iter().cloned();
@@ -46,6 +47,8 @@ pub(crate) fn environment(
         url,
         sessions,
         created: environment.created,
+        node: None,
+        seen: None,
         notes: notes.chain(model_notes).collect(),
     }
 }
@@ -99,12 +102,14 @@ pub(crate) fn is_well(facts: &Facts, containers: &[Container], healthy: bool) ->
 }
 
 fn services(
+    node: &Node,
     environment: &Environment,
     facts: &Facts,
     containers: &[Container],
     engine: &EngineState,
 ) -> Vec<ShownService> {
     let observed = world::addresses(containers);
+    let elsewhere = Elsewhere::of(node, environment);
     let place = Place {
         environment: &environment.name,
         project: &environment.project,
@@ -127,6 +132,9 @@ fn services(
                     .map(|name| name.name)
                     .collect()
             };
+            if let Some(shown) = elsewhere.service(service, &place, &facts.services) {
+                return shown;
+            }
             ShownService {
                 name: service.name.clone(),
                 role: if service.role == Role::Relay {
@@ -147,13 +155,14 @@ fn services(
                 url: url(service, &names),
                 names,
                 ingress: service.ingress,
+                node: None,
             }
         })
         .collect()
 }
 
 /// The URL of a service whose HTTP port is known: the apex for the ingress, where it has one.
-fn url(service: &Service, names: &[String]) -> Option<String> {
+pub(crate) fn url(service: &Service, names: &[String]) -> Option<String> {
     let port = service.http_port?;
     let name = if service.ingress { names.last().or(names.first()) } else { names.first() }?;
     Some(if port == 80 { format!("http://{name}") } else { format!("http://{name}:{port}") })

@@ -3,6 +3,7 @@
 
 mod environment;
 mod operation;
+mod remote;
 mod session;
 mod shared;
 mod subnet;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+pub use remote::LoopbackRecord;
 pub use session::SessionRecord;
 pub use shared::SharedRecord;
 

@@ -22,6 +22,9 @@ fn environment(seed: u8, project: &str, name: &str) -> Environment {
         options: Options::default(),
         created: 1,
         notes: Vec::new(),
+        origin: None,
+        placement: None,
+        parts: Default::default(),
     }
 }
 

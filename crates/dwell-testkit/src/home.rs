@@ -15,6 +15,7 @@ use crate::docker::remove_labelled;
 use crate::process::{Ran, run};
 use crate::project::Project;
 use crate::slot::Slot;
+use crate::ssh::{self, SshTargets};
 
 /// Variables that hold for the programs of a test as they do for the test.
 const INHERITED: [&str; 5] = ["PATH", "TMPDIR", "RUST_BACKTRACE", "LLVM_PROFILE_FILE", "USER"];
@@ -109,6 +110,35 @@ impl TestHome {
         self.slot.pool()
     }
 
+    /// Puts a script in the place of a program, for what runs in the home.
+    pub fn tool(&self, name: &str, script: &str) {
+        let _ = Project::new(self.path().join("bin")).script(name, script);
+    }
+
+    /// Makes `ssh` in the home reach these hosts by their names, with their keys pinned.
+    #[must_use]
+    pub fn ssh_to(self, hosts: &impl SshTargets) -> Self {
+        let folder = self.ssh();
+        ssh::write(&folder, hosts);
+        self.tool("ssh", &ssh::wrapper(&folder));
+        self
+    }
+
+    /// The files of `ssh` in the home after [`Self::ssh_to`]: `config`, `known_hosts`, `identity`.
+    pub fn ssh(&self) -> PathBuf {
+        self.path().join("ssh")
+    }
+
+    /// Pins the keys that the hosts have now.
+    pub fn trust_hosts(&self, hosts: &impl SshTargets) {
+        ssh::trust(&self.ssh(), hosts);
+    }
+
+    /// Forgets the keys of all hosts, as of hosts that the user never connected to.
+    pub fn forget_hosts(&self) {
+        self.write("ssh/known_hosts", "");
+    }
+
     /// A new project directory in the home.
     pub fn project(&self, name: &str) -> Project {
         Project::new(self.path().join("projects").join(name))
@@ -122,6 +152,12 @@ impl TestHome {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }
+        }
+        if self.path().join("bin").exists() {
+            let usual = std::env::var_os("PATH").unwrap_or_default();
+            let folders =
+                [self.path().join("bin")].into_iter().chain(std::env::split_paths(&usual));
+            command.env("PATH", std::env::join_paths(folders).expect("a path of folders"));
         }
         for (name, folder) in [
             ("HOME", ""),

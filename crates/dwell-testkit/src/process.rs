@@ -59,10 +59,20 @@ impl fmt::Debug for Ran {
 /// keeps them open does not hold the caller.
 #[track_caller]
 pub fn run(command: &mut Command, limit: Duration) -> Ran {
+    run_with_input(command, Stdio::null(), limit)
+}
+
+/// Does what [`run`] does, with input.
+#[track_caller]
+pub(crate) fn run_with_input(
+    command: &mut Command,
+    input: impl Into<Stdio>,
+    limit: Duration,
+) -> Ran {
     use std::os::unix::process::CommandExt;
     let line = format!("{command:?}");
     let (mut stdout, mut stderr) = (scratch(), scratch());
-    command.stdin(Stdio::null()).stdout(handle(&stdout)).stderr(handle(&stderr)).process_group(0);
+    command.stdin(input).stdout(handle(&stdout)).stderr(handle(&stderr)).process_group(0);
     let start = Instant::now();
     let mut child = match command.spawn() {
         Ok(child) => child,

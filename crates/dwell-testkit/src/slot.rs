@@ -51,6 +51,23 @@ impl Slot {
     pub(crate) fn pool(&self) -> String {
         format!("10.{}.{}.0/20", 192 + self.number / 16, self.number % 16 * 16)
     }
+
+    /// The number of the share, for names that have to differ.
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// An address in the network of the test's hosts, a block of 256 outside [`Self::pool`]'s.
+    pub(crate) fn host_address(&self, host: u8) -> Ipv4Addr {
+        let [high, low] = self.number.to_be_bytes();
+        Ipv4Addr::new(10, 208 + high, low, host)
+    }
+
+    /// An address in a second network of the same hosts.
+    pub(crate) fn mesh_address(&self, host: u8) -> Ipv4Addr {
+        let [high, low] = self.number.to_be_bytes();
+        Ipv4Addr::new(10, 212 + high, low, host)
+    }
 }
 
 fn port_is_free(port: u16) -> bool {
@@ -75,6 +92,7 @@ mod tests {
         let (one, two) = (Slot::take(), Slot::take());
         assert_ne!(one.number, two.number);
         assert_ne!(one.pool(), two.pool());
+        assert_ne!(one.host_address(1), two.host_address(1));
         assert!(one.dns_port().abs_diff(two.dns_port()) >= 2);
     }
 }

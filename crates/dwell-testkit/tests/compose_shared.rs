@@ -126,6 +126,7 @@ impl Bench {
         let blocks = self.allocate(&needs.iter().map(|need| need.need).collect::<Vec<_>>());
         let id = EnvironmentId::from_random(self.random(which));
         let isolated = isolate(&Isolation {
+            user: None,
             model: &self.model,
             node: &self.node,
             id: &id,

@@ -3,8 +3,10 @@
 pub(crate) mod environment;
 pub(crate) mod node;
 mod parse;
+pub(crate) mod placement;
 #[cfg(test)]
 mod reference;
+pub(crate) mod remote;
 pub(crate) mod session;
 pub(crate) mod setup;
 #[cfg(test)]
@@ -49,6 +51,7 @@ Work:
   diff         Show an environment's work
   merge        Bring an environment's work into its source
   sync         Bring the source's work into an environment
+  pull         Bring the work of an environment on another node into a branch
 
 Project and machine:
   init         Write a dwell.toml for the project
@@ -57,6 +60,7 @@ Project and machine:
   setup        Let the system resolve dwell's names, and start dwell with the machine
   doctor       Look for what does not work, and say what to do
   node         Start, stop and look at the daemon
+  remote       Register other machines as nodes, and look after them
   completion   Print a completion script for a shell
 
 Options:
@@ -175,12 +179,15 @@ pub(crate) enum Command {
     Diff(work::Diff),
     Merge(work::Merge),
     Sync(work::Sync),
+    Pull(work::Pull),
     Init(setup::Init),
     Config(setup::Config),
     Trust(setup::Trust),
     Setup(setup::Setup),
     Doctor(setup::Doctor),
     Node(node::Node),
+    #[command(visible_alias = "host")]
+    Remote(remote::Remote),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),

@@ -8,9 +8,11 @@ mod destroy;
 mod doctor;
 mod environment;
 mod exec;
+mod far;
 mod logs;
 mod node;
 mod operation;
+pub(crate) mod remote;
 mod run;
 mod session;
 mod setup;
@@ -105,11 +107,13 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Diff(it) => work::diff(it, context).await,
         Command::Merge(it) => work::merge(it, context).await,
         Command::Sync(it) => work::sync(it, context).await,
+        Command::Pull(it) => work::pull(it, context).await,
         Command::Config(it) => config::run(it, context),
         Command::Trust(it) => trust::run(it, context).await,
         Command::Setup(it) => setup::run(it, context).await,
         Command::Doctor(it) => doctor::run(it, context).await,
         Command::Node(it) => node::run(it, context).await,
+        Command::Remote(it) => remote::run(it, context).await,
         Command::Init(it) => config::init(&it, context),
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),

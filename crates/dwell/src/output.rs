@@ -2,6 +2,7 @@
 //! JSON for programs; colours on a terminal only.
 
 pub(crate) mod progress;
+pub(crate) mod remote;
 #[cfg(test)]
 pub(crate) mod samples;
 pub(crate) mod show;
@@ -134,6 +135,11 @@ impl Output {
     pub(crate) fn progress(&self) -> Progress {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
         Progress::new(self.is_quiet(), terminal, self.error_style()).verbose(self.verbose)
+    }
+
+    /// Whether somebody can be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.ask
     }
 
     /// Asks a yes-or-no question; where nobody can be asked, a problem says which flag to pass.

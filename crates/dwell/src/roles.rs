@@ -8,7 +8,7 @@ use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
 
 use crate::arguments::node::{EmptyDirectory, Relay, SessionShim};
 use crate::command::{Context, block_on};
-use crate::failure::Ended;
+use crate::failure::{Ended, Failure};
 
 /// How long a relay's probe waits for the far end.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
@@ -36,8 +36,11 @@ pub(crate) fn session_shim(shim: &SessionShim) -> Ended {
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
+/// How often a relay asks whether a job on another node is done.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
 /// Stands in for a service until it is told to stop; with `--probe`, tells whether the far end
-/// answers; with `--completed`, has nothing to do.
+/// answers; with `--await`, ends once the far end is done; with `--completed`, has nothing to do.
 pub(crate) fn relay(relay: &Relay) -> Ended {
     if relay.completed {
         return Ok(0);
@@ -48,6 +51,20 @@ pub(crate) fn relay(relay: &Relay) -> Ended {
             match relay::probe(&target, PROBE_LIMIT).await {
                 Ok(()) => Ok(0),
                 Err(error) => Err(Problem::new(Code::NotRunning, error.to_string()).into()),
+            }
+        })?;
+    }
+    if let Some(target) = &relay.until {
+        let target = parse_target(target)?;
+        return block_on(async {
+            let done = async {
+                while relay::probe(&target, PROBE_LIMIT).await.is_err() {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+            };
+            tokio::select! {
+                () = done => Ok(0),
+                () = told_to_stop() => Err(Failure::Exit(143)),
             }
         })?;
     }

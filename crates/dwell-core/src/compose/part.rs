@@ -160,16 +160,15 @@ impl Cut<'_> {
                 continue;
             };
             let exposed = self.division.exposed.get(name).map_or(&[][..], Vec::as_slice);
-            let (tcp, other): (Vec<Port>, Vec<Port>) =
-                known(body, exposed).into_iter().partition(|port| port.protocol == Protocol::Tcp);
+            let (ports, other): (Vec<Port>, Vec<Port>) =
+                known(body, exposed).into_iter().partition(|port| port.protocol != Protocol::Sctp);
             if !other.is_empty() && !facts.completes {
-                let text = "its ports other than TCP cannot be reached from other nodes";
+                let text = "its SCTP ports cannot be reached from other nodes";
                 self.notes.service(NoteKind::Changed, name, text);
             }
-            if tcp.is_empty() && other.is_empty() && !facts.completes {
+            if ports.is_empty() && other.is_empty() && !facts.completes {
                 self.without_ports(name, runs)?;
             }
-            let ports = tcp.into_iter().map(|port| port.number).collect();
             let (node, completes) = (self.place(name), facts.completes);
             found.insert(name.clone(), Away { node, ports, completes });
         }

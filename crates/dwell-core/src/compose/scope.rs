@@ -36,6 +36,7 @@ pub(super) struct Scope {
     prefix: String,
     labels: Vec<(&'static str, String)>,
     generation: Option<Generation>,
+    user: Option<String>,
 }
 
 impl Scope {
@@ -45,6 +46,7 @@ impl Scope {
         project: &ProjectName,
         name: &EnvironmentName,
         generation: Generation,
+        user: Option<&str>,
     ) -> Self {
         let labels = vec![
             ("dwell.node", node.to_string()),
@@ -52,7 +54,8 @@ impl Scope {
             ("dwell.project", project.to_string()),
             ("dwell.name", name.to_string()),
         ];
-        Self { prefix: format!("dwell-{id}"), labels, generation: Some(generation) }
+        let (prefix, user) = (format!("dwell-{id}"), user.map(str::to_owned));
+        Self { prefix, labels, generation: Some(generation), user }
     }
 
     pub(super) fn shared(node: &NodeId, id: &SharedId, project: &ProjectName) -> Self {
@@ -61,7 +64,7 @@ impl Scope {
             ("dwell.shared", id.to_string()),
             ("dwell.project", project.to_string()),
         ];
-        Self { prefix: format!("dwell-shared-{id}"), labels, generation: None }
+        Self { prefix: format!("dwell-shared-{id}"), labels, generation: None, user: None }
     }
 
     /// The Docker name of a network or volume of the owner's. It stays the same through all
@@ -87,6 +90,9 @@ impl Scope {
         if let Some(generation) = self.generation {
             all.push(("dwell.generation", generation.to_string()));
         }
+        if let Some(user) = &self.user {
+            all.push(("dwell.user", escaped(user)));
+        }
         all.push(("dwell.service", name.to_string()));
         all.push(("dwell.role", role.as_str().to_owned()));
         write(service, &all);
@@ -94,7 +100,7 @@ impl Scope {
 }
 
 /// The labels by which dwell knows its own. A project cannot set them.
-const IDENTITY: [&str; 8] = [
+const IDENTITY: [&str; 9] = [
     "dwell.node",
     "dwell.env",
     "dwell.shared",
@@ -103,6 +109,7 @@ const IDENTITY: [&str; 8] = [
     "dwell.generation",
     "dwell.service",
     "dwell.role",
+    "dwell.user",
 ];
 
 /// Sets labels besides the user's own, which become a map if they were a list.

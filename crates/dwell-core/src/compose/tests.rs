@@ -56,6 +56,7 @@ impl Lab {
         let keys = needs.into_iter().map(|need| need.key);
         let id = EnvironmentId::from_random([self.environment; 8]);
         isolate(&Isolation {
+            user: None,
             model,
             node: &NodeId::from_random([9; 8]),
             id: &id,

@@ -1,4 +1,4 @@
-//! Connections for one script each.
+//! Connections for one script each, in the background.
 
 use std::fs::File;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{ChildStderr, ChildStdout, Command};
+use tokio::process::{ChildStderr, ChildStdout};
 
 use super::tail::Tail;
 use super::{Destination, SshError, Why};
@@ -132,53 +132,3 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, Why> {
         false => Ok(bytes),
     }
 }
-
-/// Logs in once with the terminal, so that ssh itself asks about an unknown host key, a
-/// passphrase or a password. What ssh writes is shown as it comes.
-///
-/// # Errors
-/// When the login fails. There is no time limit while ssh waits for an answer.
-pub async fn interactive_check(destination: &Destination) -> Result<(), SshError> {
-    let failed = |why| SshError { destination: destination.to_string(), why };
-    // In the terminal's foreground group, or ssh could not ask.
-    let mut command = Command::new(&destination.program);
-    command.args(["-T", "-a", "-x"]);
-    for setting in INTERACTIVE {
-        command.args(["-o", setting]);
-    }
-    command.args(destination.address()).arg("exit 0").kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| {
-        failed(match error.kind() {
-            std::io::ErrorKind::NotFound => Why::Missing,
-            _ => error.into(),
-        })
-    })?;
-    let mut said = Vec::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        let mut buffer = [0; 1024];
-        while let Ok(count @ 1..) = stderr.read(&mut buffer).await {
-            let part = buffer.get(..count).unwrap_or_default();
-            said.extend_from_slice(part);
-            // Where nobody sees it, the error still tells.
-            let _ = tokio::io::stderr().write_all(part).await;
-        }
-    }
-    let status = child.wait().await.map_err(|error| failed(error.into()))?;
-    match status.code() {
-        Some(0) => Ok(()),
-        code => Err(failed(Why::read(code, &String::from_utf8_lossy(&said)))),
-    }
-}
-
-/// Settings of the one login at which ssh may ask.
-const INTERACTIVE: [&str; 8] = [
-    "StrictHostKeyChecking=ask",
-    "ConnectTimeout=10",
-    "ClearAllForwardings=yes",
-    "ForwardAgent=no",
-    "PermitLocalCommand=no",
-    "RemoteCommand=none",
-    "ControlMaster=no",
-    "LogLevel=INFO",
-];

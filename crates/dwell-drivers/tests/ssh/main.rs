@@ -8,6 +8,7 @@
 )]
 
 mod bridge;
+mod deploy;
 mod failures;
 mod once;
 mod support;

@@ -20,8 +20,8 @@ impl Server {
         Self::with("")
     }
 
-    /// A server with more lines in its configuration.
-    pub(crate) fn with(more: &str) -> Self {
+    /// A server with one more variable for what it runs; `{root}` in it is the server's directory.
+    pub(crate) fn with(variable: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let path = root.path();
         for key in ["user", "host", "stranger"] {
@@ -35,7 +35,7 @@ impl Server {
         if rustix::process::getuid().is_root() {
             fs::create_dir_all("/run/sshd").unwrap();
         }
-        let (sshd, port) = listen(path, more);
+        let (sshd, port) = listen(path, variable);
         let server = Self { root, sshd, port };
         server.know("host");
         server
@@ -98,15 +98,16 @@ impl Drop for Server {
 }
 
 /// Starts sshd in the foreground on a port that it gets.
-fn listen(path: &Path, more: &str) -> (Child, u16) {
+fn listen(path: &Path, variable: &str) -> (Child, u16) {
     loop {
         let port = free_port();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nPidFile none\n\
              AuthorizedKeysFile {0}/authorized\nStrictModes no\nUsePAM no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-             SetEnv HOME={0}/home\n{more}\n",
-            path.display()
+             SetEnv HOME={0}/home {1}\n",
+            path.display(),
+            variable.replace("{root}", &path.display().to_string())
         );
         fs::write(path.join("sshd_config"), config).unwrap();
         let log = fs::File::create(path.join("sshd.log")).unwrap();

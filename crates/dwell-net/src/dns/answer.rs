@@ -173,6 +173,10 @@ impl Context<'_> {
         let (rcode, record, note) = match found {
             _ if apex && kind == TYPE_SOA => (OptRcode::NOERROR, Record::Soa, None),
             _ if apex && kind == TYPE_NS => (OptRcode::NOERROR, Record::Ns, None),
+            Lookup::One(claim) if claim.entry.name.unreachable.is_some() => {
+                let note = claim.entry.name.unreachable.as_deref();
+                (OptRcode::SERVFAIL, Record::None, note)
+            }
             Lookup::One(claim) => {
                 let records = match kind {
                     TYPE_A => Some(&claim.entry.v4),
@@ -264,7 +268,7 @@ impl Context<'_> {
                 let text = Txt::<Vec<u8>>::build_from_slice(text.as_bytes()).map_err(drop)?;
                 answer.push((qname, ttl, text)).map_err(drop)?;
             }
-            _ => negative = parts.rcode != OptRcode::REFUSED,
+            _ => negative = ![OptRcode::REFUSED, OptRcode::SERVFAIL].contains(&parts.rcode),
         }
         let mut authority = answer.authority();
         if let (true, Some((name, serial))) = (negative, zone) {
@@ -277,7 +281,7 @@ impl Context<'_> {
                     opt.set_udp_payload_size(UDP_MAX);
                     opt.set_rcode(parts.rcode);
                     opt.set_dnssec_ok(edns.dnssec);
-                    match parts.note.and_then(extended) {
+                    match parts.note.and_then(|note| extended(parts.rcode, note)) {
                         Some(error) => opt.push(&error),
                         None => Ok(()),
                     }
@@ -310,6 +314,10 @@ fn minimal() -> Result<Hinfo<&'static [u8]>, Failed> {
     Ok(Hinfo::new(text("RFC8482")?, text("")?))
 }
 
-fn extended(text: &str) -> Option<ExtendedError<Vec<u8>>> {
-    ExtendedError::new_with_str(ExtendedErrorCode::PROHIBITED, text).ok()
+fn extended(rcode: OptRcode, text: &str) -> Option<ExtendedError<Vec<u8>>> {
+    let code = match rcode {
+        OptRcode::SERVFAIL => ExtendedErrorCode::NETWORK_ERROR,
+        _ => ExtendedErrorCode::PROHIBITED,
+    };
+    ExtendedError::new_with_str(code, text).ok()
 }

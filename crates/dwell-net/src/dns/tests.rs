@@ -134,6 +134,18 @@ fn an_ambiguous_name_is_refused_and_says_why() {
 }
 
 #[test]
+fn a_name_that_cannot_be_reached_is_a_failure_that_says_why() {
+    let table = table();
+    let down = Name::new("db.r1.shop.test", "shop/r1", vec!["127.224.0.1".parse().unwrap()]);
+    table.set("e3", vec![down.unreachable("node staging: no route")]).unwrap();
+    let seen = see(&table, &question("db.r1.shop.test", 1), Carrier::Udp, false);
+    assert_eq!((seen.rcode(), seen.counts()), (2, [1, 0, 0, 0]));
+    let packet = with_edns(question("db.r1.shop.test", 1), 1232, 0);
+    let seen = see(&table, &packet, Carrier::Udp, false);
+    assert!(String::from_utf8_lossy(&seen.bytes).contains("node staging: no route"));
+}
+
+#[test]
 fn large_answers_are_truncated_to_what_the_client_takes() {
     let packet = question("many.a1.shop.test", 1);
     let small = udp(&packet);

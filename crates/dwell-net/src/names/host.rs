@@ -11,6 +11,8 @@ pub enum Route {
     To(SocketAddr),
     /// Nowhere: several owners share the name; the text names them.
     Ambiguous(String),
+    /// Nowhere just now; the text says why.
+    Unreachable(String),
     /// Nowhere: nobody serves it.
     Unknown,
 }
@@ -45,6 +47,9 @@ impl NameTable {
         self.look(wire.as_wire(), |found| match found {
             Lookup::One(claim) => {
                 let name = &claim.entry.name;
+                if let Some(why) = &name.unreachable {
+                    return Route::Unreachable(why.clone());
+                }
                 match (name.addresses.first(), name.http_port) {
                     (Some(address), Some(port)) => Route::To(SocketAddr::new(*address, port)),
                     _ => Route::Unknown,

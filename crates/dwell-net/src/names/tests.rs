@@ -78,7 +78,8 @@ fn a_new_set_replaces_the_old_one_of_that_owner_only() {
     assert_eq!(see(&table, "a.e.test"), "absent");
     assert_eq!(see(&table, "b.e.test"), "10.224.0.4");
     assert_eq!(see(&table, "c.f.test"), "10.224.0.3");
-    table.replace_all([("e3".to_owned(), vec![name("d.g.test", "p/g", 5)])]).unwrap();
+    let all = [("e3".to_owned(), vec![name("d.g.test", "p/g", 5)])];
+    table.replace_all(all, |_| false).unwrap();
     assert_eq!(see(&table, "b.e.test"), "absent");
     assert_eq!(see(&table, "c.f.test"), "absent");
     assert_eq!(see(&table, "d.g.test"), "10.224.0.5");
@@ -142,4 +143,13 @@ fn readers_never_miss_a_name_that_stays_while_others_change() {
     });
     assert_eq!(see(&table, "x199.e.test"), "absent");
     assert_eq!(see(&table, "x200.e.test"), "10.224.0.200");
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_says_why() {
+    let table = NameTable::new();
+    let name = Name::new("web.r1.test", "shop/r1", vec!["127.224.0.1".parse().unwrap()]).http(80);
+    table.set("r", vec![name.unreachable("node staging is down")]).unwrap();
+    let route = table.route("web.r1.localhost", &["test".to_owned()]);
+    assert_eq!(route, Route::Unreachable("node staging is down".to_owned()));
 }

@@ -1,4 +1,5 @@
 //! Datagrams: every client has a socket of its own towards the target, for as long as it speaks.
+//! Over a byte stream each datagram goes after its length, two bytes with the high one first.
 
 use std::collections::HashMap;
 use std::io;
@@ -6,7 +7,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{UdpSocket, UnixStream, lookup_host};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -19,8 +21,35 @@ const CLIENTS: usize = 1024;
 const WAITING: usize = 64;
 const DATAGRAM_MAX: usize = 65_535;
 
-/// Passes datagrams on for ever.
-pub(super) async fn serve(listener: Arc<UdpSocket>, target: Target, idle: Duration) {
+/// Passes datagrams on to a target for ever.
+pub(super) async fn to_target(listener: Arc<UdpSocket>, target: Target, idle: Duration) {
+    let name = target.to_string();
+    let begin = move |listener, client, datagrams| {
+        let target = target.clone();
+        async move { associate(listener, client, &target, datagrams, idle).await }
+    };
+    serve(listener, &name, begin).await;
+}
+
+/// Passes the datagrams of each client on through a byte stream of its own, for ever.
+pub async fn through_streams<D, F, S>(listener: Arc<UdpSocket>, dial: D, idle: Duration)
+where
+    D: Fn() -> F + Clone + Send + 'static,
+    F: Future<Output = io::Result<S>> + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let begin = move |listener, client, datagrams| {
+        let dial = dial.clone();
+        async move { through(listener, client, dial().await?, datagrams, idle).await }
+    };
+    serve(listener, "another node", begin).await;
+}
+
+async fn serve<B, F>(listener: Arc<UdpSocket>, target: &str, begin: B)
+where
+    B: Fn(Arc<UdpSocket>, SocketAddr, mpsc::Receiver<Vec<u8>>) -> F,
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
     let mut clients: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks: JoinSet<SocketAddr> = JoinSet::new();
     let mut buffer = vec![0; DATAGRAM_MAX];
@@ -45,9 +74,10 @@ pub(super) async fn serve(listener: Arc<UdpSocket>, target: Target, idle: Durati
         }
         let sender = clients.entry(client).or_insert_with(|| {
             let (sender, datagrams) = mpsc::channel(WAITING);
-            let (listener, target) = (Arc::clone(&listener), target.clone());
+            let work = begin(Arc::clone(&listener), client, datagrams);
+            let target = target.to_owned();
             tasks.spawn(async move {
-                if let Err(error) = associate(&listener, client, &target, datagrams, idle).await {
+                if let Err(error) = work.await {
                     tracing::debug!(%target, %client, %error, "UDP client ended");
                 }
                 client
@@ -60,18 +90,21 @@ pub(super) async fn serve(listener: Arc<UdpSocket>, target: Target, idle: Durati
 }
 
 async fn associate(
-    listener: &UdpSocket,
+    listener: Arc<UdpSocket>,
     client: SocketAddr,
     target: &Target,
     mut datagrams: mpsc::Receiver<Vec<u8>>,
     idle: Duration,
 ) -> io::Result<()> {
-    let found = lookup_host((target.host.as_str(), target.port)).await?.next();
-    let address = found.ok_or_else(|| io::Error::other("the name has no address"))?;
-    let any: SocketAddr =
-        if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
-    let far = UdpSocket::bind(any).await?;
-    far.connect(address).await?;
+    let (host, port) = match target {
+        Target::Host { host, port } => (host.as_str(), *port),
+        Target::Socket(path) => {
+            return through(listener, client, UnixStream::connect(path).await?, datagrams, idle)
+                .await;
+        }
+    };
+    let found = lookup_host((host, port)).await?.next();
+    let far = connected(found.ok_or_else(|| io::Error::other("the name has no address"))?).await?;
     let mut buffer = vec![0; DATAGRAM_MAX];
     let mut step = async || -> io::Result<bool> {
         tokio::select! {
@@ -92,4 +125,88 @@ async fn associate(
         }
     }
     Ok(())
+}
+
+async fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr =
+        if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(address).await?;
+    Ok(socket)
+}
+
+/// One client's datagrams through a stream and back, until either side ends or is silent.
+async fn through<S: AsyncRead + AsyncWrite + Unpin>(
+    listener: Arc<UdpSocket>,
+    client: SocketAddr,
+    stream: S,
+    mut datagrams: mpsc::Receiver<Vec<u8>>,
+    idle: Duration,
+) -> io::Result<()> {
+    let (mut read, mut write) = tokio::io::split(stream);
+    let there = async {
+        while let Ok(Some(datagram)) = timeout(idle, datagrams.recv()).await {
+            put(&mut write, &datagram).await?;
+        }
+        Ok(())
+    };
+    let back = async {
+        while let Some(datagram) = take(&mut read).await? {
+            listener.send_to(&datagram, client).await?;
+        }
+        Ok(())
+    };
+    tokio::select! {
+        ended = there => ended,
+        ended = back => ended,
+    }
+}
+
+/// The far end of [`through_streams`]: the stream's datagrams to an address and back, until the
+/// stream ends.
+pub async fn to_address<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    address: SocketAddr,
+) -> io::Result<()> {
+    let socket = connected(address).await?;
+    let (mut read, mut write) = tokio::io::split(stream);
+    let there = async {
+        while let Some(datagram) = take(&mut read).await? {
+            // Nobody may listen just now; the next datagram may find somebody.
+            let _ = socket.send(&datagram).await;
+        }
+        Ok(())
+    };
+    let back = async {
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        loop {
+            if let Ok(length) = socket.recv(&mut buffer).await {
+                put(&mut write, buffer.get(..length).unwrap_or_default()).await?;
+            }
+        }
+    };
+    tokio::select! {
+        ended = there => ended,
+        ended = back => ended,
+    }
+}
+
+async fn put<W: AsyncWrite + Unpin>(write: &mut W, datagram: &[u8]) -> io::Result<()> {
+    let length = u16::try_from(datagram.len()).unwrap_or(u16::MAX);
+    let mut wire = Vec::with_capacity(datagram.len() + 2);
+    wire.extend_from_slice(&length.to_be_bytes());
+    wire.extend_from_slice(datagram.get(..usize::from(length)).unwrap_or_default());
+    write.write_all(&wire).await?;
+    write.flush().await
+}
+
+async fn take<R: AsyncRead + Unpin>(read: &mut R) -> io::Result<Option<Vec<u8>>> {
+    let length = match read.read_u16().await {
+        Ok(length) => length,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut datagram = vec![0; usize::from(length)];
+    read.read_exact(&mut datagram).await?;
+    Ok(Some(datagram))
 }

@@ -39,7 +39,23 @@ pub(super) async fn list(
             shown.push(view::environment(&node, &environment, &own, count));
         }
     }
+    if !node.remotes.is_empty() {
+        let (elsewhere, _) = node.remotes.list(&node).await;
+        shown
+            .extend(elsewhere.into_iter().filter(|environment| selects_shown(&query, environment)));
+    }
     answer(shown)
+}
+
+fn selects_shown(query: &ListEnvironments, environment: &Shown) -> bool {
+    let project = query.project.as_ref().is_none_or(|p| *p == environment.project);
+    let name = query
+        .name
+        .as_ref()
+        .is_none_or(|name| *name == environment.name.as_str() || *name == environment.id.as_str());
+    // A tree on another node is no place on this one.
+    let path = query.path.as_ref().is_none_or(|path| path.starts_with(&environment.source));
+    project && name && path
 }
 
 fn selects(query: &ListEnvironments, environment: &Environment) -> bool {

@@ -25,11 +25,20 @@ pub(super) async fn list(
     State(node): Shared,
     Query(query): Query<ListSessions>,
 ) -> Answer<Vec<Session>> {
-    let only = match &query.environment {
-        Some(name) => Some(node.find(name, query.project.as_ref()).await?.id),
-        None => None,
+    let project = query.project.as_ref();
+    let elsewhere = query.environment.as_ref().and_then(|name| node.remotes.find(name, project));
+    let only = match (&query.environment, &elsewhere) {
+        (Some(name), None) => Some(node.find(name, project).await?.id),
+        (_, Some((_, id))) => Some(id.clone()),
+        (None, None) => None,
     };
-    answer(node.sessions(only.as_ref()).await?)
+    let mut shown = node.sessions(only.as_ref()).await?;
+    if !node.remotes.is_empty() {
+        let (_, sessions) = node.remotes.list(&node).await;
+        let wanted = |session: &Session| only.as_ref().is_none_or(|id| session.environment == *id);
+        shown.extend(sessions.into_iter().filter(wanted));
+    }
+    answer(shown)
 }
 
 /// Starts a session.

@@ -1,9 +1,12 @@
 //! Work in an environment: its files, its logs, commands in its containers.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::environment::{
-    ComposeCommand, DiffQuery, InProject, LogLine, LogsQuery, Merge, TextReport, Variables,
+    ComposeCommand, DiffQuery, InProject, LogLine, LogsQuery, Merge, Pull, Sync, TextReport,
+    Variables,
 };
 use dwell_api::exec::Exec;
 use dwell_api::{Code, Problem};
@@ -12,8 +15,9 @@ use dwell_core::tree::Tree;
 use dwell_drivers::tree::{self, DiffOptions, MergeOptions, MergeReport};
 
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines};
-use crate::environment::stack;
+use crate::environment::{receive, stack};
 use crate::problem::OrProblem;
+use crate::{remote, travel};
 
 fn tree_of(environment: &Environment) -> Result<&Tree, Problem> {
     environment.tree.as_ref().ok_or_else(|| {
@@ -44,7 +48,14 @@ pub(super) async fn merge(
     _: Key,
     Json(request): Json<Merge>,
 ) -> Answer<TextReport> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
+    let found = node.find(&name, query.project.as_ref()).await;
+    if found.is_err() && node.remotes.find(&name, query.project.as_ref()).is_some() {
+        let message = format!("`{name}` is on another node");
+        return Err(Problem::new(Code::InvalidArgument, message)
+            .hint(format!("`dwell pull {name}`, then `git merge dwell/{name}`"))
+            .into());
+    }
+    let environment = found?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = lock.lock().await;
     let options =
@@ -55,20 +66,64 @@ pub(super) async fn merge(
 }
 
 /// Brings the source's work into an environment.
-#[utoipa::path(post, path = "/v1/environments/{environment}/sync", params(("environment" = String, Path), InProject), responses((status = 200, body = TextReport)))]
+#[utoipa::path(post, path = "/v1/environments/{environment}/sync", params(("environment" = String, Path), InProject), request_body = Sync, responses((status = 200, body = TextReport)))]
 pub(super) async fn sync(
     State(node): Shared,
     Path(name): Path<String>,
     Query(query): Query<InProject>,
     _: Key,
+    Json(request): Json<Sync>,
 ) -> Answer<TextReport> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
+    let found = node.find(&name, query.project.as_ref()).await;
+    if let (Err(_), Some((there, id))) = (&found, node.remotes.find(&name, query.project.as_ref()))
+    {
+        return answer(remote::sync(&node, &there, &id, request.force).await?);
+    }
+    let environment = found?;
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = lock.lock().await;
     let state = node.directory(&environment.id);
-    let mut report = tree::sync(tree_of(&environment)?, &state).await.or_problem()?;
+    let mut report = match &request.delivery {
+        Some(delivery) => receive(&node, &environment, delivery).await?,
+        None => tree::sync(tree_of(&environment)?, &state).await.or_problem()?,
+    };
     report.notes.extend(crate::project::bring_files(&node, &environment).await?);
     answer(told(&environment, "synced", &report))
+}
+
+/// Brings the work of an environment on another node into a branch of its source here.
+#[utoipa::path(post, path = "/v1/environments/{environment}/pull", params(("environment" = String, Path), InProject), request_body = Pull, responses((status = 200, body = TextReport)))]
+pub(super) async fn pull(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+    _: Key,
+    Json(request): Json<Pull>,
+) -> Answer<TextReport> {
+    let project = query.project.as_ref();
+    let Some((there, id)) = node.remotes.find(&name, project) else {
+        let environment = node.find(&name, project).await?;
+        let label = environment.label();
+        let message = format!("`{label}` is on this machine");
+        return Err(Problem::new(Code::InvalidArgument, message)
+            .hint(format!("its branch is in the source already; `dwell merge {label}` merges it"))
+            .into());
+    };
+    // What it was made from does not change, so what was seen last tells it.
+    let seen = node.remotes.seen(&there, &id);
+    let seen = seen.ok_or_else(|| Problem::new(Code::NotFound, "there is no such environment"))?;
+    answer(travel::pull(&node, &there, &seen, request.force).await?)
+}
+
+/// Sends an environment's work: after the upgrade it goes as objects.
+#[utoipa::path(post, path = "/v1/environments/{environment}/work", params(("environment" = String, Path)), responses((status = 101, description = "the connection carries objects now")))]
+pub(super) async fn work(
+    State(node): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let environment = node.find(&name, None).await?;
+    travel::give(Arc::clone(&node), environment, request).await
 }
 
 fn told(environment: &Environment, verb: &str, report: &MergeReport) -> TextReport {
@@ -98,8 +153,14 @@ pub(super) async fn variables(
     Path(name): Path<String>,
     Query(query): Query<InProject>,
 ) -> Answer<Variables> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
-    answer(node.variables_answer(&environment).await)
+    let found = node.find(&name, query.project.as_ref()).await;
+    if let (Err(_), Some((there, id))) = (&found, node.remotes.find(&name, query.project.as_ref()))
+    {
+        let shown = node.remotes.shown(&there, &id, &node.id);
+        let shown = shown.ok_or_else(|| Problem::new(Code::NotFound, "it is gone"))?;
+        return answer(node.variables_of(&shown).await);
+    }
+    answer(node.variables_answer(&found?).await)
 }
 
 /// How to run `docker compose` on an environment.

@@ -1,6 +1,7 @@
 //! Making an environment: its record, its tree, the files that come along.
 
 use dwell_api::{Code, Problem};
+use dwell_core::operation::Kind;
 use dwell_drivers::tree::{self, CreateTree, Start};
 
 use crate::facts::{make_directory, write};
@@ -48,6 +49,10 @@ pub(super) async fn tree(context: &mut Context) -> Result<(), Problem> {
     if context.environment.tree.is_some() {
         return Ok(());
     }
+    if context.environment.origin.is_some() {
+        super::delivery::tree(context).await?;
+        return keep_record(context).await;
+    }
     let Some(create) = &context.request.create else { return Ok(()) };
     let environment = &context.environment;
     let state = context.node.directory(&environment.id);
@@ -78,8 +83,13 @@ pub(super) async fn tree(context: &mut Context) -> Result<(), Problem> {
     keep_record(context).await
 }
 
-/// Brings the configured ignored files and renders the configured templates.
+/// Brings what another node sent, the configured ignored files, and renders the configured
+/// templates.
 pub(super) async fn files(context: &mut Context) -> Result<(), Problem> {
+    if context.kind == Kind::Up && context.delivery.is_some() {
+        super::delivery::sync(context).await?;
+        keep_record(context).await?;
+    }
     for note in crate::project::bring_files(&context.node, &context.environment).await? {
         context.operation.note(note);
     }
@@ -101,6 +111,7 @@ pub(super) async fn forget(context: &mut Context) -> Result<(), Problem> {
     node.store.forget_sessions(&id).await.or_problem()?;
     node.store.forget_environment(&id).await.or_problem()?;
     node.facts.forget(&id);
+    crate::remote::standin::forget(node, &id);
     node.names.remove(id.as_str());
     Ok(())
 }

@@ -6,14 +6,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up};
+use dwell_api::environment::{
+    AgentPlace, CreateEnvironment, Destroy, Flags, Losses, Up, Variables,
+};
 use dwell_api::event::Outcome;
+use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem};
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::placement::Choices;
-use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
+use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName};
 
 use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
@@ -31,7 +34,12 @@ pub(crate) async fn begin_create(
     key: &str,
     create: CreateEnvironment,
 ) -> Result<(), Problem> {
-    let environment = planned(&node, &create).await?;
+    let mut create = create;
+    let delivery = create.delivery.take();
+    let environment = match &delivery {
+        Some(delivery) => super::delivery::planned(&node, &create, delivery)?,
+        None => planned(&node, &create).await?,
+    };
     let lock = node.operations.environment_lock(&environment.project, &environment.name);
     let _held = acquire(&lock, &operation, &environment).await;
     if let Some(there) = exists(&node, &environment).await? {
@@ -50,9 +58,12 @@ pub(crate) async fn begin_create(
         before: nothing_before(),
     };
     let id = request.environment.id.clone();
+    let is_delivered = delivery.is_some();
     let context = Context::new(node.clone(), operation, Kind::Create, request, variables.clone());
-    run(context, key).await?;
-    super::up::read_ahead(&node, &id, &variables).await;
+    run(context.delivered(delivery), key).await?;
+    if !is_delivered {
+        super::up::read_ahead(&node, &id, &variables).await;
+    }
     Ok(())
 }
 
@@ -67,13 +78,32 @@ pub(crate) async fn begin_up(
 ) -> Result<(), Problem> {
     let variables: BTreeMap<String, String> =
         std::mem::take(&mut up.variables).0.into_iter().collect();
-    let found = match &up.create {
-        Some(create) => meant(&node, name, project, create).await?,
-        None => Some(node.find(name, project).await?),
+    let delivery = up.delivery.take();
+    if delivery.is_none()
+        && let Some((there, existing)) = elsewhere(&node, name, project, &up).await?
+    {
+        up.variables = Variables(variables.into_iter().collect());
+        let done = crate::remote::up(&node, &operation, key, &there, existing, up).await;
+        operation.end(done);
+        return Ok(());
+    }
+    let found = match (&up.create, &delivery) {
+        (Some(create), Some(delivery)) => {
+            let project = &delivery.specification.project;
+            node.store.environment_named(project, &create.name).await.or_problem()?
+        }
+        (Some(create), None) => meant(&node, name, project, create).await?,
+        (None, _) => Some(node.find(name, project).await?),
     };
     let (environment, create) = match (found, up.create.take()) {
         (Some(environment), _) => (environment, None),
-        (None, Some(create)) => (planned(&node, &create).await?, Some(create)),
+        (None, Some(create)) => {
+            let planned = match &delivery {
+                Some(delivery) => super::delivery::planned(&node, &create, delivery)?,
+                None => planned(&node, &create).await?,
+            };
+            (planned, Some(create))
+        }
         (None, None) => {
             return Err(Problem::new(Code::NotFound, format!("there is no environment `{name}`")));
         }
@@ -96,7 +126,8 @@ pub(crate) async fn begin_up(
         _ => refuse_what_is_there(&environment)?,
     }
     if kind == Kind::Up
-        && let Some(outcome) = nothing_to_do(&node, &environment, &up, &variables).await
+        && let Some(outcome) =
+            nothing_to_do(&node, &environment, &up, &variables, delivery.as_ref()).await
     {
         operation.end(Ok(outcome));
         return Ok(());
@@ -108,7 +139,51 @@ pub(crate) async fn begin_up(
     let create = create.map(|c| CreateEnvironment { variables: Default::default(), ..c });
     let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
     merge_choices(&mut request);
-    run(Context::new(node, operation, kind, request, variables), key).await
+    let context = Context::new(node, operation, kind, request, variables);
+    run(context.delivered(delivery), key).await
+}
+
+/// The other node that an environment has its home on, or is to have, and its identity there.
+async fn elsewhere(
+    node: &Node,
+    name: &str,
+    project: Option<&ProjectName>,
+    up: &Up,
+) -> Result<Option<(NodeName, Option<EnvironmentId>)>, Problem> {
+    let here = match &up.create {
+        Some(create) => meant(node, name, project, create).await?,
+        None => match node.find(name, project).await {
+            Err(problem) if problem.code == Code::NotFound => None,
+            found => Some(found?),
+        },
+    };
+    if here.is_some() {
+        return Ok(None);
+    }
+    let of = match (&up.create, project) {
+        (_, Some(project)) => Some(project.clone()),
+        (Some(create), None) if is_project(create) => Some(own_project(create).await?),
+        _ => None,
+    };
+    let wanted = wanted_home(&up.placement);
+    if let Some((there, id)) = node.remotes.find(name, of.as_ref()) {
+        if let Some(other) = wanted.filter(|wanted| **wanted != there) {
+            let message = format!("environment `{name}` has its home on node `{there}`");
+            return Err(Problem::new(Code::Conflict, message)
+                .hint(format!("`dwell move {name} --to {other}` moves it")));
+        }
+        return Ok(Some((there, Some(id))));
+    }
+    Ok(wanted.filter(|_| up.create.is_some()).map(|there| (there.clone(), None)))
+}
+
+/// The node that flags alone make the home: everything is to run there, with the agent.
+fn wanted_home(flags: &Flags) -> Option<&NodeName> {
+    let whole = flags.remote_services.is_empty()
+        && flags.local_services.is_empty()
+        && flags.agent != Some(AgentPlace::Local);
+    let there = flags.remote.as_ref().filter(|node| whole && !node.is_local())?;
+    flags.place.iter().all(|own| own.node == *there).then_some(there)
 }
 
 /// Takes an environment down.
@@ -255,7 +330,10 @@ async fn before(node: &Node, environment: &Environment) -> Result<Before, Proble
 }
 
 /// The record of an environment that is to be made.
-async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment, Problem> {
+pub(crate) async fn planned(
+    node: &Node,
+    create: &CreateEnvironment,
+) -> Result<Environment, Problem> {
     let source = source_directory(&create.source).await?;
     let config = project::load(&source).await?;
     project::require_trust(node, &source, &config).await?;
@@ -286,16 +364,19 @@ async fn planned(node: &Node, create: &CreateEnvironment) -> Result<Environment,
             compose_variables: create.compose_variables.clone(),
             shared: Vec::new(),
             isolate: Vec::new(),
+            placement: Choices::default(),
             copy: create
                 .copy
                 .iter()
                 .cloned()
                 .chain(config.copy.iter().map(ToString::to_string))
                 .collect(),
-            placement: Choices::default(),
         },
         created: node.now(),
         notes: Vec::new(),
+        origin: None,
+        placement: None,
+        parts: BTreeMap::new(),
     })
 }
 
@@ -309,11 +390,7 @@ async fn meant(
 ) -> Result<Option<Environment>, Problem> {
     let own = match project.or(create.project.as_ref()) {
         Some(given) => Some(given.clone()),
-        None if is_project(create) => {
-            let source = source_directory(&create.source).await?;
-            let configured = project::load(&source).await?.project;
-            Some(configured.map_or_else(|| project_of(&source), Ok)?)
-        }
+        None if is_project(create) => Some(own_project(create).await?),
         None => None,
     };
     match own {
@@ -323,6 +400,13 @@ async fn meant(
             found => found.map(Some),
         },
     }
+}
+
+/// The project of a source: the one that it says, else its directory's name.
+async fn own_project(create: &CreateEnvironment) -> Result<ProjectName, Problem> {
+    let source = source_directory(&create.source).await?;
+    let configured = project::load(&source).await?.project;
+    configured.map_or_else(|| project_of(&source), Ok)
 }
 
 /// Whether a directory is a project, or is said to be one.
@@ -405,14 +489,25 @@ async fn nothing_to_do(
     environment: &Environment,
     up: &Up,
     variables: &BTreeMap<String, String>,
+    delivery: Option<&Delivery>,
 ) -> Option<Outcome> {
-    let asks = up.build || up.recreate || !up.shared.is_empty() || !up.isolate.is_empty();
+    let asks = up.build
+        || up.recreate
+        || !up.shared.is_empty()
+        || !up.isolate.is_empty()
+        || !up.placement.is_empty()
+        // What runs elsewhere may need its sources anew.
+        || !environment.parts.is_empty();
     if asks || environment.desired != Desired::Running {
         return None;
     }
     let facts = node.facts.get(&environment.id)?;
-    let config = project::load(environment.directory()).await.ok()?;
-    let stamp = super::stamp::stamp(environment, &config, variables);
+    let stamp = if environment.origin.is_some() {
+        super::delivery::reads_the_same(node, environment, delivery)?
+    } else {
+        let config = project::load(environment.directory()).await.ok()?;
+        super::stamp::stamp(environment, &config, variables)
+    };
     if stamp.hash.is_empty() || stamp != facts.stamp {
         return None;
     }

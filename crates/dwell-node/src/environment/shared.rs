@@ -7,7 +7,7 @@ use dwell_api::{Code, Event, Problem};
 use dwell_core::compose::{
     Port, SHARED_NEED, Service, SharedDefinition, Sharing, shared_definition, shared_project_name,
 };
-use dwell_core::environment::Options;
+use dwell_core::environment::Environment;
 use dwell_core::observed::{Condition, condition, label};
 use dwell_core::{ServiceName, SharedId};
 use dwell_drivers::compose::{Stack, UpOptions};
@@ -23,10 +23,12 @@ use crate::relay;
 
 mod place;
 
-/// Whether a service is to be the project's shared instance: asked for by flag or label, and not
-/// asked to be private.
-pub(super) fn is_shared(options: &Options, service: &Service) -> bool {
-    !options.isolate.contains(&service.name)
+/// Whether a service is to be the project's shared instance: asked for by flag or label, not
+/// asked to be private, and to run here.
+pub(super) fn is_shared(environment: &Environment, service: &Service) -> bool {
+    let options = &environment.options;
+    environment.elsewhere(&service.name).is_none()
+        && !options.isolate.contains(&service.name)
         && (service.share || options.shared.contains(&service.name))
 }
 
@@ -46,7 +48,7 @@ pub(super) async fn start(context: &mut Context) -> Result<(), Problem> {
     let wanted: Vec<ServiceName> = reading
         .services
         .values()
-        .filter(|s| is_shared(options, s))
+        .filter(|s| is_shared(&context.environment, s))
         .map(|s| s.name.clone())
         .collect();
     let node = context.node.clone();

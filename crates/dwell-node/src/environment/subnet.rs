@@ -15,9 +15,10 @@ use crate::problem::OrProblem;
 /// are large enough.
 pub(super) async fn allot(context: &mut Context) -> Result<(), Problem> {
     let Some(reading) = &context.reading else { return Ok(()) };
-    let relayed =
+    let shared =
         reading.services.values().filter(|s| is_shared(context, s)).map(|s| s.name.clone());
-    let wanted = needs(&reading.model, &relayed.collect()).or_problem()?;
+    let relayed = shared.chain(reading.relays.keys().cloned()).collect();
+    let wanted = needs(&reading.model, &relayed).or_problem()?;
     let wanted: Vec<(String, Need)> =
         wanted.into_iter().map(|need| (need.key, need.need)).collect();
     let subnets = subnets(&context.node, context.environment.id.as_str(), &wanted).await?;
@@ -28,7 +29,7 @@ pub(super) async fn allot(context: &mut Context) -> Result<(), Problem> {
 }
 
 fn is_shared(context: &Context, service: &dwell_core::compose::Service) -> bool {
-    super::shared::is_shared(&context.environment.options, service)
+    super::shared::is_shared(&context.environment, service)
 }
 
 /// An owner's subnets for these networks: kept where they fit, newly allotted where not.
@@ -70,6 +71,22 @@ pub(super) async fn subnets(
     }
     Ok(kept)
 }
+
+/// How many networks of the smallest size can still be allotted.
+pub(crate) async fn free(node: &Node) -> Result<u32, Problem> {
+    let pool = Pool::new(node.config.network.pool)
+        .map_err(|e| Problem::new(Code::InvalidConfig, e.to_string()))?;
+    let taken = taken(node, pool).await?;
+    let size = |net: &Ipv4Net| 1_u64 << (32 - u32::from(net.prefix_len()));
+    let inside = |net: &&Ipv4Net| pool.net().contains(*net);
+    let mut own: Vec<Ipv4Net> = taken.iter().filter(inside).copied().collect();
+    own = Ipv4Net::aggregate(&own);
+    let left = size(&pool.net()).saturating_sub(own.iter().map(size).sum());
+    Ok(u32::try_from(left / SMALLEST).unwrap_or(u32::MAX))
+}
+
+/// Addresses in the smallest network that is allotted.
+const SMALLEST: u64 = 16;
 
 /// What must not be allotted: own blocks, every Docker network, every route of the host.
 async fn taken(node: &Node, pool: Pool) -> Result<Vec<Ipv4Net>, Problem> {

@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{Reading, create, former, remove_containers, stamp};
+use super::{Reading, create, delivery, former, remove_containers, stamp};
 use crate::facts::{Facts, Stamp, write};
 use crate::node::Node;
 use crate::operation::Context;
@@ -64,7 +64,10 @@ pub(super) async fn read_ahead(
 /// Reads the environment's compose project.
 pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
     let environment = &context.environment;
-    let (model, config, stamp) = read(&context.node, environment, &context.variables).await?;
+    let (model, config, stamp) = match &environment.origin {
+        Some(_) => delivery::read(&context.node, environment).await?,
+        None => read(&context.node, environment, &context.variables).await?,
+    };
     let services = compose::services(&model).or_problem()?;
     if services.is_empty() {
         let place = environment.directory().display();
@@ -79,13 +82,15 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
         config,
         services,
         relays: BTreeMap::new(),
+        away: BTreeMap::new(),
         subnets: BTreeMap::new(),
         stamp,
     });
-    Ok(())
+    super::parts::decide(context)
 }
 
-fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
+/// The problem of a project that compose does not read.
+pub(crate) fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
     let missing = matches!(&error, ComposeError::Invalid { why, .. } if why.contains("no configuration file"));
     let problem = error.into_problem();
     if missing {
@@ -128,7 +133,27 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     let id = context.environment.id.clone();
     former::keep(context)?;
     node.facts.put(&id, &node.directory(&id), facts)?;
-    match start(context, &isolated.compose).await {
+    // Each side may wait for services of the other.
+    let elsewhere = super::parts::bring_up(
+        node.clone(),
+        context.operation.clone(),
+        context.environment.clone(),
+        std::mem::take(&mut context.deliveries),
+        context.request.up.clone(),
+    );
+    let (here, there) = tokio::join!(start_here(context, &isolated.compose), elsewhere);
+    there?;
+    here?;
+    world::look_at(&node, &id).await;
+    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
+        context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
+    }
+    Ok(())
+}
+
+/// Starts what runs here.
+async fn start_here(context: &mut Context, compose: &Value) -> Result<(), Problem> {
+    match start(context, compose).await {
         // A phantom of a container that the engine lost still holds the name: take others.
         Err(ComposeError::Failed { why, .. }) if why.contains("is already in use by container") => {
             context.environment.generation = context.environment.generation.next();
@@ -136,15 +161,10 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
             remove_leftovers(context).await?;
             let again = isolate(context)?;
             let result = start(context, &again.compose).await;
-            explain_failure(context, result).await?;
+            explain_failure(context, result).await
         }
-        result => explain_failure(context, result).await?,
+        result => explain_failure(context, result).await,
     }
-    world::look_at(&node, &id).await;
-    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
-        context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
-    }
-    Ok(())
 }
 
 /// A failure to start says more when it comes with the last words of what ended.
@@ -198,6 +218,7 @@ fn isolate(context: &Context) -> Result<Isolated, Problem> {
         model: &reading.model,
         node: &context.node.id,
         id: &environment.id,
+        user: Some(&context.node.user),
         name: &environment.name,
         project: &environment.project,
         suffix: &environment.suffix,

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dwell_api::event::Outcome;
+use dwell_api::remote::Delivery;
 use dwell_api::{Code, Event, Problem, StepState};
+use dwell_core::NodeName;
 use dwell_core::environment::Environment;
 use dwell_core::operation::{Journal, Kind, Next, Phase, Step};
 
@@ -25,6 +27,10 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     /// The caller's variables, for interpolation and hooks; never stored.
     pub(crate) variables: BTreeMap<String, String>,
+    /// What another node sent for it; never stored with the operation.
+    pub(crate) delivery: Option<Delivery>,
+    /// What this operation sends to other nodes.
+    pub(crate) deliveries: BTreeMap<NodeName, Delivery>,
     /// The compose project as it was read.
     pub(crate) reading: Option<Reading>,
     /// The step that was begun last.
@@ -40,7 +46,24 @@ impl Context {
         variables: BTreeMap<String, String>,
     ) -> Self {
         let environment = request.environment.clone();
-        Self { node, operation, kind, request, environment, variables, reading: None, reached: 0 }
+        Self {
+            node,
+            operation,
+            kind,
+            request,
+            environment,
+            variables,
+            delivery: None,
+            deliveries: BTreeMap::new(),
+            reading: None,
+            reached: 0,
+        }
+    }
+
+    /// The same with what another node sent for it.
+    pub(crate) fn delivered(mut self, delivery: Option<Delivery>) -> Self {
+        self.delivery = delivery;
+        self
     }
 }
 

@@ -107,6 +107,7 @@ pub(crate) fn environment(
     let id = EnvironmentId::from_random(random(run.seed, &project.name, name));
     let environment = name.parse().unwrap();
     let isolation = Isolation {
+        user: None,
         model: &model,
         node: &run.node,
         id: &id,

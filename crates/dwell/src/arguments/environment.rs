@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use dwell_core::{EnvironmentName, ServiceName};
 
+use super::placement::Placing;
 use super::{Format, InProject, Seconds};
 
 /// How to make an environment that does not exist yet.
@@ -47,6 +48,8 @@ pub(crate) struct Create {
     #[command(flatten)]
     pub(crate) making: Making,
     #[command(flatten)]
+    pub(crate) placing: Placing,
+    #[command(flatten)]
     pub(crate) project: InProject,
     /// Give up after this long: 90s, 5m
     #[arg(long, value_name = "TIME", env = "DWELL_TIMEOUT", hide_env_values = true)]
@@ -61,7 +64,9 @@ Doing it again is safe: what runs already and did not change stays as it is.
 Examples:
   dwell up agent-1
   dwell up agent-1 --build --wait
-  dwell up agent-2 --shared db,cache")]
+  dwell up agent-2 --shared db,cache
+  dwell up agent-3 --remote staging
+  dwell up agent-4 --remote-services db,search --remote-host staging")]
 pub(crate) struct Up {
     /// The environment; may be left out in its tree
     #[arg(value_name = "ENV")]
@@ -84,11 +89,16 @@ pub(crate) struct Up {
     /// Fail if it does not exist
     #[arg(long)]
     pub(crate) no_create: bool,
+    /// Overwrite what was changed on the other node, where both sides changed the same
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Give up after this long: 90s, 5m
     #[arg(long, value_name = "TIME", env = "DWELL_TIMEOUT", hide_env_values = true)]
     pub(crate) timeout: Option<Seconds>,
     #[command(flatten)]
     pub(crate) project: InProject,
+    #[command(flatten)]
+    pub(crate) placing: Placing,
     #[command(flatten)]
     pub(crate) making: Making,
 }

@@ -49,6 +49,9 @@ pub(crate) enum NodeAction {
         #[arg(long, hide = true)]
         background: bool,
     },
+    /// Hand standard input and output over to the daemon, for another node that speaks to it
+    #[command(hide = true)]
+    Bridge,
     /// Print the OpenAPI document of its API
     #[command(after_help = "Examples:\n  dwell node openapi > dwell.openapi.json")]
     Openapi,
@@ -70,6 +73,9 @@ pub(crate) struct Relay {
     /// Only tells whether HOST:PORT answers.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) probe: Option<String>,
+    /// Waits until the job behind a socket of the daemon is done.
+    #[arg(long = "await", value_name = "unix:/PATH")]
+    pub(crate) until: Option<String>,
     /// Stands in for a job that is done.
     #[arg(long)]
     pub(crate) completed: bool,

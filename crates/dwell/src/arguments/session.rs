@@ -8,6 +8,7 @@ use dwell_core::{EnvironmentName, ServiceName, SessionName};
 use super::InProject;
 use super::environment::Making;
 use super::parse::variable;
+use super::placement::Placing;
 
 /// Run an agent or a command in an environment, in a session that stays
 #[derive(Debug, Args)]
@@ -22,6 +23,7 @@ Examples:
   dwell run claude agent-1
   dwell run --detach claude agent-2 -p 'fix the failing test'
   dwell run --env CI=1 npm agent-1 test
+  dwell run --remote staging claude agent-3
   dwell run --resume agent-1"
 )]
 pub(crate) struct Run {
@@ -60,6 +62,8 @@ pub(crate) struct Run {
     pub(crate) isolate: Vec<ServiceName>,
     #[command(flatten)]
     pub(crate) project: InProject,
+    #[command(flatten)]
+    pub(crate) placing: Placing,
     #[command(flatten)]
     pub(crate) making: Making,
 }

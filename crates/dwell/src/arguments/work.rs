@@ -255,12 +255,39 @@ pub(crate) struct Merge {
 /// Bring the source's work into an environment
 #[derive(Debug, Args)]
 #[command(after_help = "\
+One way and only when asked: at `up`, `run` and `sync`. What was changed in the environment stays;
+where both sides changed the same, nothing is changed at all.
+
 Examples:
-  dwell sync agent-1")]
+  dwell sync agent-1
+  dwell sync agent-3 --force")]
 pub(crate) struct Sync {
     /// The environment; may be left out in its tree
     #[arg(value_name = "ENV")]
     pub(crate) environment: Option<EnvironmentName>,
+    /// Take the source's side where both changed the same, of an environment on another node
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) project: InProject,
+}
+
+/// Bring an environment's work from its node into a branch of its source
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Commits come as they are, uncommitted work as one more commit. The branch is `dwell/<environment>`;
+the branch that you are on and your files stay as they are.
+
+Examples:
+  dwell pull agent-3
+  dwell pull agent-3 && git merge dwell/agent-3")]
+pub(crate) struct Pull {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(crate) environment: Option<EnvironmentName>,
+    /// Move the branch although it has commits of its own
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) project: InProject,
 }

@@ -3,6 +3,8 @@
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use dwell_api::environment::Environment;
+use dwell_api::exec::CommandKind;
 use dwell_api::session::{Session, SessionStatus, TranscriptQuery};
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use http_body_util::BodyExt;
@@ -15,6 +17,11 @@ use crate::{target, terminal};
 
 /// What was on the screen for no longer than this was not seen.
 const GLIMPSE: Duration = Duration::from_secs(2);
+
+/// How often a terminal is attached again whose node is away.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How long a node may be away until its terminals are given up.
+const AWAY_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Attaches to a session.
 pub(crate) async fn run(it: Attach, context: &Context) -> Ended {
@@ -36,15 +43,23 @@ pub(crate) async fn run(it: Attach, context: &Context) -> Ended {
         let hint = format!("`dwell logs {} --session {}`", environment.name, session.name);
         return Err(usage("attaching needs a terminal").hint(hint).into());
     }
-    attach(&session, it.read_only, context).await
+    attach(&session, &environment, it.read_only, context).await
 }
 
 /// Hands the terminal over, and afterwards says how the session is. Of a session that ended
 /// before anybody could see it, its last screenful is printed.
-pub(crate) async fn attach(session: &Session, read_only: bool, context: &Context) -> Ended {
+pub(crate) async fn attach(
+    session: &Session,
+    environment: &Environment,
+    read_only: bool,
+    context: &Context,
+) -> Ended {
     let begun = Instant::now();
-    let attached = hand_over(session, read_only)?;
-    let seen = attached.status.success() && begun.elapsed() > GLIMPSE;
+    let attached = match environment.node {
+        Some(_) => far(session, environment, read_only, context).await?,
+        None => hand_over(session, read_only)?.into(),
+    };
+    let seen = attached.code == 0 && begun.elapsed() > GLIMPSE;
     let mut client = context.connect().await?;
     let now: Session = client.get(&place(endpoint::SESSION, session)).await?;
     match ended(&now) {
@@ -59,13 +74,61 @@ pub(crate) async fn attach(session: &Session, read_only: bool, context: &Context
             context.output.note(&format!("session `{}` {how}", now.name));
             Ok(code)
         }
-        None if attached.status.success() => {
+        None if attached.code == 0 => {
             context.output.note(&still_runs(&now));
             Ok(0)
         }
         None => {
             context.output.error_bytes(&attached.stderr)?;
-            Err(Failure::Exit(child_code(attached.status.code().unwrap_or(1))))
+            Err(Failure::Exit(attached.code))
+        }
+    }
+}
+
+/// How an attached terminal ended.
+struct Attached {
+    code: u8,
+    stderr: Vec<u8>,
+}
+
+impl From<Output> for Attached {
+    fn from(output: Output) -> Self {
+        Self { code: child_code(output.status.code().unwrap_or(1)), stderr: output.stderr }
+    }
+}
+
+/// Runs the multiplexer's client on the session's node. A link that broke leaves the session as
+/// it is, so the terminal is attached again as soon as the node is there.
+async fn far(
+    session: &Session,
+    environment: &Environment,
+    read_only: bool,
+    context: &Context,
+) -> Result<Attached, Failure> {
+    let mut broken: Option<Instant> = None;
+    loop {
+        let what = CommandKind::Attach { session: session.name.clone(), read_only };
+        let begun = Instant::now();
+        let ended = super::far::run(environment, what, Vec::new(), context).await;
+        let lost = match ended {
+            Ok(code) => return Ok(Attached { code, stderr: Vec::new() }),
+            Err(Failure::Exit(super::exec::LOST)) => true,
+            Err(Failure::Problem(problem)) if problem.code == Code::NodeUnreachable => true,
+            Err(other) => return Err(other),
+        };
+        if begun.elapsed() > GLIMPSE {
+            broken = None;
+        }
+        let since = *broken.get_or_insert_with(Instant::now);
+        if lost && since.elapsed() > AWAY_LIMIT {
+            return Err(Failure::Exit(super::exec::LOST));
+        }
+        context
+            .output
+            .note("the node is away: attaching again as soon as it is back (Ctrl-C leaves)");
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            _ = tokio::signal::ctrl_c() => return Err(Failure::Exit(Code::Interrupted.exit_code())),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::operation::{Success, finished, operate};
 use super::run::shell_variables;
 use super::{Context, unless_missing};
 use crate::arguments::environment as arguments;
+use crate::arguments::placement::Placing;
 use crate::failure::{Ended, Failure};
 use crate::output::show;
 use crate::{project, target};
@@ -19,7 +20,9 @@ use crate::{project, target};
 /// Makes an environment.
 pub(crate) async fn create(it: arguments::Create, context: &Context) -> Ended {
     let mut client = context.connect().await?;
-    let body = creation(&mut client, &it.name, it.making, it.project.project.as_ref()).await?;
+    let placing = &it.placing;
+    let project = it.project.project.as_ref();
+    let body = creation(&mut client, &it.name, it.making, placing, project).await?;
     let limit = it.timeout.map(|t| t.duration());
     let result = operate(context, &mut client, endpoint::ENVIRONMENTS, &body, limit).await?;
     if context.output.is_quiet() {
@@ -42,13 +45,17 @@ pub(crate) async fn up(it: arguments::Up, context: &Context) -> Ended {
         isolate: it.isolate,
         wait: it.wait,
         create: None,
+        placement: it.placing.flags(),
+        strict: it.placing.strict,
+        force: it.force,
+        delivery: None,
         variables: shell_variables(std::env::vars_os(), Vec::new()),
     };
     let project = it.project.project.as_ref();
     let limit = it.timeout.map(|t| t.duration());
     let result = match (&it.name, it.no_create) {
         (Some(name), false) => {
-            let create = creation(&mut client, name, it.making, project).await?;
+            let create = creation(&mut client, name, it.making, &it.placing, project).await?;
             let path = place(endpoint::UP, name.as_str(), create.project.as_ref());
             body.create = Some(create);
             operate(context, &mut client, &path, &body, limit).await?
@@ -103,6 +110,7 @@ pub(crate) async fn creation(
     client: &mut Client,
     name: &EnvironmentName,
     making: arguments::Making,
+    placing: &Placing,
     project: Option<&ProjectName>,
 ) -> Result<CreateEnvironment, Failure> {
     let from = making.from.as_deref();
@@ -122,6 +130,10 @@ pub(crate) async fn creation(
         profiles: making.profiles,
         compose_variables: compose_variables(std::env::vars()),
         variables: shell_variables(std::env::vars_os(), Vec::new()),
+        placement: placing.flags(),
+        strict: placing.strict,
+        force: false,
+        delivery: None,
         source,
     })
 }

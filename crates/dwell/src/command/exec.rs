@@ -18,7 +18,7 @@ use crate::{project, target, terminal};
 /// How much of standard input goes into one frame.
 const CHUNK: usize = 32 * 1024;
 /// What callers take for a lost connection rather than the command's own failure.
-const LOST: u8 = 255;
+pub(super) const LOST: u8 = 255;
 
 /// Runs a command in a container.
 pub(crate) async fn run(it: Exec, context: &Context) -> Ended {
@@ -27,7 +27,7 @@ pub(crate) async fn run(it: Exec, context: &Context) -> Ended {
     let stream = connect(&environment, &mut body, context).await?;
     let raw = if body.tty { terminal::Raw::enter() } else { None };
     let (read, write) = tokio::io::split(stream);
-    let ended = converse(read, write, &body, context).await;
+    let ended = converse(read, write, body.stdin, body.tty, context).await;
     drop(raw);
     ended
 }
@@ -89,13 +89,19 @@ fn body(it: Exec) -> Result<Body, Problem> {
 }
 
 /// Passes input, output and window sizes until the command ends.
-async fn converse<R, W>(mut read: R, mut write: W, body: &Body, context: &Context) -> Ended
+pub(super) async fn converse<R, W>(
+    mut read: R,
+    mut write: W,
+    stdin: bool,
+    tty: bool,
+    context: &Context,
+) -> Ended
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let mut ends = Ends::new()?;
-    let mut stdin = body.stdin.then(tokio::io::stdin);
+    let mut stdin = stdin.then(tokio::io::stdin);
     let mut input = vec![0_u8; CHUNK];
     let mut incoming = BytesMut::with_capacity(CHUNK);
     loop {
@@ -117,7 +123,7 @@ where
                 Frame::Stdin(Bytes::copy_from_slice(input.get(..count).unwrap_or_default()))
             }
             _ = ends.resize.recv() => match terminal::size() {
-                Some((columns, rows)) if body.tty => Frame::Resize(columns, rows),
+                Some((columns, rows)) if tty => Frame::Resize(columns, rows),
                 _ => continue,
             },
             _ = ends.terminate.recv() => return Err(Failure::Exit(143)),

@@ -1,11 +1,14 @@
 //! `node`: starting, stopping and looking at the daemon.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use dwell_api::node::Node as Status;
 use dwell_api::{Code, Problem, endpoint};
+use dwell_drivers::handover;
 use serde_json::{Value, json};
+use tokio::net::UnixStream;
 
 use super::{Context, idempotency_key, now};
 use crate::arguments::node::{Node, NodeAction};
@@ -25,6 +28,7 @@ pub(crate) async fn run(it: Node, context: &Context) -> Ended {
         NodeAction::Status => status(context).await,
         NodeAction::Logs { follow, tail } => logs(follow, tail, context).await,
         NodeAction::Run { background } => crate::roles::daemon(context, background),
+        NodeAction::Bridge => bridge(context).await,
         NodeAction::Openapi => {
             let document: Value = context.connect().await?.get(endpoint::OPENAPI).await?;
             let text = serde_json::to_string_pretty(&document).map_err(std::io::Error::from)?;
@@ -32,6 +36,24 @@ pub(crate) async fn run(it: Node, context: &Context) -> Ended {
             Ok(0)
         }
     }
+}
+
+/// Hands our standard streams over to the daemon and waits until it has done with them.
+async fn bridge(context: &Context) -> Ended {
+    drop(context.connect().await?);
+    let path = context.paths.link_socket();
+    let refused = |why: String| {
+        let message = format!("the daemon does not take links at `{}`: {why}", path.display());
+        Problem::new(Code::NodeUnreachable, message)
+            .hint("it may be of an older version: `dwell node stop`, and try again")
+    };
+    let socket = UnixStream::connect(&path).await.map_err(|e| refused(e.to_string()))?;
+    let (input, output) = (std::io::stdin(), std::io::stdout());
+    handover::give(&socket, input.as_fd(), output.as_fd())
+        .await
+        .map_err(|e| refused(e.to_string()))?;
+    handover::released(socket).await;
+    Ok(0)
 }
 
 async fn start(context: &Context) -> Ended {

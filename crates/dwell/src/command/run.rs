@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use dwell_api::environment::{Environment, ListEnvironments, Up, Variables};
+use dwell_api::exec::CommandKind;
 use dwell_api::session::{Session, SessionStatus, StartSession, TranscriptQuery};
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::{EnvironmentName, SessionName};
@@ -34,15 +35,21 @@ pub(crate) async fn run(mut it: Run, context: &Context) -> Ended {
     }
     let words = EnvironmentAndRest::new(&it.words)?;
     let mut command = vec![std::mem::take(&mut it.command)];
-    check_program(&command)?;
+    if it.placing.remote.is_none() {
+        check_program(&command)?;
+    }
     command.extend(words.rest);
     let mut client = context.connect().await?;
     let environment = prepare(&mut it, &words.environment, &mut client, context).await?;
     let given = given_variables(it.env);
     if it.no_session {
+        if environment.node.is_some() {
+            let what = CommandKind::Program { arguments: command };
+            return super::far::run(&environment, what, given, context).await;
+        }
         return directly(&mut client, &environment, &command, given).await;
     }
-    let body = start(it.name, command, given, it.detach);
+    let body = start(it.name, command, given, it.detach, &environment);
     begin(&mut client, &environment, &body, it.detach, context).await
 }
 
@@ -58,7 +65,8 @@ async fn prepare(
         let environment = target::resolve(client, Some(name), project).await?;
         return if it.no_up { Ok(environment) } else { up(it, environment, client, context).await };
     }
-    let create = creation(client, name, std::mem::take(&mut it.making), project).await?;
+    let making = std::mem::take(&mut it.making);
+    let create = creation(client, name, making, &it.placing, project).await?;
     let result = if it.no_up {
         let query = ListEnvironments {
             project: create.project.clone(),
@@ -93,6 +101,8 @@ fn wishes(it: &Run) -> Up {
     Up {
         shared: it.shared.clone(),
         isolate: it.isolate.clone(),
+        placement: it.placing.flags(),
+        strict: it.placing.strict,
         variables: shell_variables(std::env::vars_os(), Vec::new()),
         ..Up::default()
     }
@@ -120,7 +130,10 @@ async fn resume(mut it: Run, session: Option<&SessionName>, context: &Context) -
     }
     let given = given_variables(std::mem::take(&mut it.env));
     let name = Some(session.name);
-    let body = StartSession { resume: true, ..start(name, session.command, given, it.detach) };
+    let body = StartSession {
+        resume: true,
+        ..start(name, session.command, given, it.detach, &environment)
+    };
     begin(&mut client, &environment, &body, it.detach, context).await
 }
 
@@ -149,11 +162,19 @@ fn start(
     command: Vec<String>,
     given: Vec<(String, String)>,
     detached: bool,
+    environment: &Environment,
 ) -> StartSession {
+    let elsewhere = environment.node.is_some();
     StartSession {
         name,
         command,
-        variables: shell_variables(std::env::vars_os(), given),
+        // This machine's paths and keys are none of another's.
+        variables: if elsewhere {
+            super::far::variables(given)
+        } else {
+            shell_variables(std::env::vars_os(), given)
+        },
+        login: elsewhere,
         directory: None,
         size: terminal::size(),
         pipes: !detached && !terminal::is_interactive(),
@@ -195,7 +216,7 @@ async fn begin(
         return Ok(0);
     }
     if terminal::is_interactive() {
-        return attach(&session, false, context).await;
+        return attach(&session, environment, false, context).await;
     }
     tokio::select! {
         ended = stream(&session, context) => ended,

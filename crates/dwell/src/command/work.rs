@@ -4,12 +4,13 @@ use std::io::{IsTerminal, Write};
 use std::process::{Command, Stdio};
 
 use dwell_api::endpoint;
-use dwell_api::environment::{DiffQuery, Merge as Body, TextReport};
-use serde_json::json;
+use dwell_api::environment::{
+    DiffQuery, Merge as Body, Pull as PullBody, Sync as SyncBody, TextReport,
+};
 
 use super::environment::of;
 use super::{Context, idempotency_key};
-use crate::arguments::work::{Diff, Merge, Sync};
+use crate::arguments::work::{Diff, Merge, Pull, Sync};
 use crate::failure::{Ended, Failure};
 use crate::target;
 
@@ -76,7 +77,19 @@ pub(crate) async fn sync(it: Sync, context: &Context) -> Ended {
     let project = it.project.project.as_ref();
     let environment = target::resolve(&mut client, it.environment.as_ref(), project).await?;
     let path = of(endpoint::SYNC, &environment);
-    let report: TextReport = client.post(&path, &idempotency_key()?, &json!({})).await?;
+    let body = SyncBody { force: it.force, delivery: None };
+    let report: TextReport = client.post(&path, &idempotency_key()?, &body).await?;
+    show(&report, context)
+}
+
+/// Brings an environment's work from its node into a branch of its source.
+pub(crate) async fn pull(it: Pull, context: &Context) -> Ended {
+    let mut client = context.connect().await?;
+    let project = it.project.project.as_ref();
+    let environment = target::resolve(&mut client, it.environment.as_ref(), project).await?;
+    let path = of(endpoint::PULL, &environment);
+    let body = PullBody { force: it.force };
+    let report: TextReport = client.post(&path, &idempotency_key()?, &body).await?;
     show(&report, context)
 }
 

@@ -25,6 +25,8 @@ pub(crate) fn environment(name: &str, project: &str) -> Environment {
         url: Some(format!("http://{project}.{host}")),
         sessions: 1,
         created: 0,
+        node: None,
+        seen: None,
         notes: Vec::new(),
     }
 }
@@ -41,6 +43,7 @@ fn service(name: &str, host: &str, role: ServiceRole) -> Service {
         names: vec![format!("{name}.{host}")],
         url: Some(format!("http://{name}.{host}")),
         ingress: true,
+        node: None,
     }
 }
 
@@ -71,5 +74,6 @@ pub(crate) fn session(name: &str, environment_name: &str) -> Session {
         started: 0,
         ended: None,
         attach: vec!["tmux".to_owned(), "attach".to_owned()],
+        node: None,
     }
 }

@@ -4,6 +4,7 @@ use dwell_api::Problem;
 use dwell_api::environment::{Environment, Losses, Service, ServiceRole, TrustState};
 use dwell_api::node::{Finding, Node};
 use dwell_api::session::{Session, SessionStatus};
+use dwell_core::NodeName;
 
 use super::{Style, Table};
 
@@ -25,12 +26,15 @@ pub(crate) fn environments(all: &[Environment], now: i64, style: Style) -> Strin
     if all.is_empty() {
         return "no environments yet: `dwell up <name>` in a project makes one\n".to_owned();
     }
-    let heading = ["NAME", "PROJECT", "STATUS", "SERVICES", "SESSIONS", "URL", "BRANCH", "AGE"];
-    let mut table = Table::new(&heading).states(2);
+    let heading =
+        ["NAME", "PROJECT", "NODE", "STATUS", "SERVICES", "SESSIONS", "URL", "BRANCH", "AGE"];
+    let mut table = Table::new(&heading).states(3);
+    let elsewhere = all.iter().any(|environment| nodes(environment) != LOCAL);
     for environment in all {
         table.row(vec![
             environment.name.to_string(),
             environment.project.to_string(),
+            if elsewhere { nodes(environment) } else { String::new() },
             environment.status.as_str().to_owned(),
             running(&environment.services),
             if environment.sessions == 0 {
@@ -46,6 +50,20 @@ pub(crate) fn environments(all: &[Environment], now: i64, style: Style) -> Strin
     table.render(style)
 }
 
+const LOCAL: &str = "local";
+
+/// The nodes of an environment, its home first: `local`, `staging`, `local, staging`.
+fn nodes(environment: &Environment) -> String {
+    let home = environment.node.as_ref().map_or(LOCAL, NodeName::as_str);
+    let mut all = vec![home];
+    for node in environment.services.iter().filter_map(|service| service.node.as_ref()) {
+        if !all.contains(&node.as_str()) {
+            all.push(node.as_str());
+        }
+    }
+    all.join(", ")
+}
+
 fn running(services: &[Service]) -> String {
     let up = services.iter().filter(|s| s.replicas.1 > 0 && s.replicas.0 >= s.replicas.1).count();
     if services.is_empty() { String::new() } else { format!("{up}/{}", services.len()) }
@@ -55,7 +73,9 @@ fn running(services: &[Service]) -> String {
 pub(crate) fn environment(it: &Environment, now: i64, style: Style) -> String {
     let mut lines = vec![
         ("environment", format!("{} of project {}", style.bold(it.name.as_str()), it.project)),
+        ("node", it.node.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("status", style.state(it.status.as_str())),
+        ("last seen", it.seen.map(|at| format!("{} ago", age(at, now))).unwrap_or_default()),
         ("url", it.url.clone().unwrap_or_default()),
         ("tree", it.tree.display().to_string()),
         ("source", it.source.display().to_string()),
@@ -80,8 +100,9 @@ pub(crate) fn environment(it: &Environment, now: i64, style: Style) -> String {
 
 /// The services of an environment.
 pub(crate) fn services(all: &[Service], style: Style) -> String {
-    let heading = ["SERVICE", "STATE", "HEALTH", "NAME", "ADDRESS", "PORTS", "URL"];
-    let mut table = Table::new(&heading).states(1);
+    let heading = ["SERVICE", "NODE", "STATE", "HEALTH", "NAME", "ADDRESS", "PORTS", "URL"];
+    let mut table = Table::new(&heading).states(2);
+    let elsewhere = all.iter().any(|service| service.node.is_some());
     for service in all {
         let shared = if service.role == ServiceRole::Shared { " (shared)" } else { "" };
         let replicas = match service.replicas {
@@ -90,6 +111,11 @@ pub(crate) fn services(all: &[Service], style: Style) -> String {
         };
         table.row(vec![
             format!("{}{shared}", service.name),
+            match &service.node {
+                Some(node) => node.to_string(),
+                None if elsewhere => LOCAL.to_owned(),
+                None => String::new(),
+            },
             format!("{}{replicas}", service.state),
             service.health.clone().unwrap_or_default(),
             service.names.first().cloned().unwrap_or_default(),
@@ -126,13 +152,14 @@ pub(crate) fn sessions(all: &[Session], now: i64, style: Style) -> String {
     if all.is_empty() {
         return "no sessions: `dwell run <agent> <env>` starts one\n".to_owned();
     }
-    let heading = ["SESSION", "ENV", "PROJECT", "STATUS", "ATTACHED", "AGE", "COMMAND"];
-    let mut table = Table::new(&heading).states(3);
+    let heading = ["SESSION", "ENV", "PROJECT", "NODE", "STATUS", "ATTACHED", "AGE", "COMMAND"];
+    let mut table = Table::new(&heading).states(4);
     for session in all {
         table.row(vec![
             session.name.to_string(),
             session.environment_name.to_string(),
             session.project.to_string(),
+            session.node.as_ref().map(ToString::to_string).unwrap_or_default(),
             session_state(session),
             if session.attached == 0 { String::new() } else { session.attached.to_string() },
             age(session.started, now),
@@ -219,7 +246,7 @@ pub(crate) fn node(node: &Node, now: i64, style: Style) -> String {
 }
 
 /// A number of things: `1 environment`, `2 environments`.
-fn counted(count: impl Into<u64>, what: &str) -> String {
+pub(crate) fn counted(count: impl Into<u64>, what: &str) -> String {
     let count = count.into();
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")

@@ -6,15 +6,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::port::Port;
 use super::super::relay::{Mount, RelaySpec};
 use crate::name::NodeName;
 
 /// Where a relay finds its sockets.
 pub const DIAL_DIRECTORY: &str = "/dial";
-/// The socket that takes connections while the far end is ready.
+/// The socket that says of the far end when it is ready.
 pub const HEALTH_SOCKET: &str = "health.sock";
-/// The socket that takes a connection once the far end has ended well, and refuses it or closes
-/// it without a word before.
+/// The socket that says of the far end when it has ended well.
 pub const DONE_SOCKET: &str = "done.sock";
 
 /// A service that runs on another node.
@@ -22,15 +22,15 @@ pub const DONE_SOCKET: &str = "done.sock";
 pub struct Away {
     /// Its node.
     pub node: NodeName,
-    /// Its TCP ports.
-    pub ports: Vec<u16>,
+    /// Its TCP and UDP ports.
+    pub ports: Vec<Port>,
     /// Whether it is a job, of which others wait for the end.
     pub completes: bool,
 }
 
 /// The name of the socket that leads to a port.
-pub fn port_socket(port: u16) -> String {
-    format!("{port}.sock")
+pub fn port_socket(port: Port) -> String {
+    format!("{}-{}.sock", port.number, port.protocol)
 }
 
 impl Away {
@@ -43,11 +43,14 @@ impl Away {
         if self.completes {
             command.push(format!("--await={}", socket(DONE_SOCKET)));
         } else {
-            command.extend(
-                self.ports
-                    .iter()
-                    .map(|port| format!("--forward=tcp:{port}={}", socket(&port_socket(*port)))),
-            );
+            command.extend(self.ports.iter().map(|port| {
+                format!(
+                    "--forward={}:{}={}",
+                    port.protocol,
+                    port.number,
+                    socket(&port_socket(*port))
+                )
+            }));
             let probe = format!("--probe={}", socket(HEALTH_SOCKET));
             healthcheck = Some(vec!["/dwell".to_owned(), "relay".to_owned(), probe]);
         }

@@ -132,6 +132,7 @@ fn a_missing_or_small_subnet_is_an_error() {
     let (name, project, suffix) = ("e".parse().unwrap(), "p".parse().unwrap(), Suffix::default());
     let (none, relays) = (BTreeMap::new(), BTreeMap::new());
     let isolation = Isolation {
+        user: None,
         model: &model,
         node: &node,
         id: &id,

@@ -71,6 +71,11 @@ impl Source {
         Ok(Some(Self { repository, state, project, exclude: exclude.to_vec() }))
     }
 
+    /// The root of its work tree.
+    pub fn root(&self) -> &Path {
+        &self.repository.root
+    }
+
     /// What the source is now. Cheap where nothing changed since the last time.
     ///
     /// # Errors

@@ -1,0 +1,164 @@
+//! Joins a stream and a socket: copies both ways, passes each end on, and holds a buffer only
+//! while there is something in it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+use tokio::net::{TcpStream, UnixStream};
+
+use super::stream::Stream;
+
+/// What a socket is read into first; it doubles while reads fill it.
+const FIRST: usize = 8 * 1024;
+const MOST: usize = 64 * 1024;
+
+/// A socket that says when there is something to read before a buffer is made for it.
+pub trait Socket: AsyncWrite + Send + Unpin {
+    /// Waits until reading may give something.
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+    /// Reads what there is; `WouldBlock` when there is nothing.
+    fn try_read(&self, buffer: &mut bytes::buf::Limit<&mut BytesMut>) -> io::Result<usize>;
+    /// Sends small pieces at once.
+    fn send_at_once(&self);
+    /// Makes the other side see an error instead of an end when it is dropped.
+    fn end_with_error(&self);
+}
+
+impl Socket for TcpStream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_read_ready(self, cx)
+    }
+
+    fn try_read(&self, buffer: &mut bytes::buf::Limit<&mut BytesMut>) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+
+    fn send_at_once(&self) {
+        // Without it everything arrives all the same, only later.
+        let _ = self.set_nodelay(true);
+    }
+
+    fn end_with_error(&self) {
+        let _ = self.set_zero_linger();
+    }
+}
+
+impl Socket for UnixStream {
+    fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Self::poll_read_ready(self, cx)
+    }
+
+    fn try_read(&self, buffer: &mut bytes::buf::Limit<&mut BytesMut>) -> io::Result<usize> {
+        self.try_read_buf(buffer)
+    }
+
+    fn send_at_once(&self) {}
+
+    fn end_with_error(&self) {}
+}
+
+/// How many bytes were passed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// From the socket to the stream.
+    pub up: u64,
+    /// From the stream to the socket.
+    pub down: u64,
+}
+
+/// Copies both ways until both directions have ended. When either side breaks, the other sees an
+/// error too, never an early end.
+pub async fn pump<S: Socket>(stream: Stream, socket: S) -> io::Result<Moved> {
+    socket.send_at_once();
+    let mut pump = Pump {
+        stream,
+        socket,
+        buffer: BytesMut::new(),
+        size: FIRST,
+        chunk: Bytes::new(),
+        moved: Moved::default(),
+        up_ended: false,
+        down_ended: false,
+    };
+    let result = std::future::poll_fn(|cx| pump.poll(cx)).await;
+    if result.is_err() {
+        pump.socket.end_with_error();
+    }
+    result.map(|()| pump.moved)
+}
+
+struct Pump<S> {
+    stream: Stream,
+    socket: S,
+    buffer: BytesMut,
+    size: usize,
+    chunk: Bytes,
+    moved: Moved,
+    up_ended: bool,
+    down_ended: bool,
+}
+
+impl<S: Socket> Pump<S> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.up_ended
+            && let Poll::Ready(result) = self.poll_up(cx)
+        {
+            result?;
+            self.up_ended = true;
+        }
+        if !self.down_ended
+            && let Poll::Ready(result) = self.poll_down(cx)
+        {
+            result?;
+            self.down_ended = true;
+        }
+        if self.up_ended && self.down_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let room = ready!(self.stream.poll_room(cx))?;
+            ready!(self.socket.poll_read_ready(cx))?;
+            let size = self.size.min(room);
+            self.buffer.reserve(size);
+            match self.socket.try_read(&mut (&mut self.buffer).limit(size)) {
+                Ok(0) => {
+                    self.buffer = BytesMut::new();
+                    return Poll::Ready(self.stream.finish());
+                }
+                Ok(length) => {
+                    if length == self.size {
+                        self.size = (2 * length).min(MOST);
+                    }
+                    self.moved.up += length as u64;
+                    self.stream.send(self.buffer.split().freeze());
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.buffer = BytesMut::new();
+                    self.size = FIRST;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.chunk.is_empty() {
+                match ready!(self.stream.poll_chunk(cx))? {
+                    Some(chunk) => self.chunk = chunk,
+                    None => return Pin::new(&mut self.socket).poll_shutdown(cx),
+                }
+            }
+            let length = ready!(Pin::new(&mut self.socket).poll_write(cx, &self.chunk))?;
+            if length == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.moved.down += length as u64;
+            self.chunk.advance(length);
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Requests about what is on another node: they are passed on to that node's API as they are, and
+//! its answer back, upgrades and streams included. Clients need not know where anything is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use dwell_api::environment::InProject;
+use dwell_api::remote::Target;
+use dwell_api::{Code, Problem, endpoint};
+use dwell_core::{EnvironmentId, NodeName, ProjectName};
+use hyper_util::rt::TokioIo;
+
+use super::Refusal;
+use crate::node::Node;
+
+/// How long a node may take to begin its answer to a plain question.
+const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+/// What this node decides itself, wherever the environment is.
+const DECIDED_HERE: [&str; 6] = ["up", "sync", "pull", "move", "merge", "variables"];
+
+/// Passes a request on when what it is about is on another node.
+pub(super) async fn elsewhere(
+    State(node): State<Arc<Node>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if node.remotes.is_empty() {
+        return next.run(request).await;
+    }
+    let path = request.uri().path().to_owned();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments.as_slice() {
+        ["v1", "environments", name, rest @ ..]
+            if !rest.first().is_some_and(|word| DECIDED_HERE.contains(word)) =>
+        {
+            let query = axum::extract::Query::<InProject>::try_from_uri(request.uri()).ok();
+            let project = query.and_then(|query| query.0.project);
+            match place_of(&node, name, project.as_ref()).await {
+                Some((there, id)) => {
+                    let place = endpoint::fill(endpoint::ENVIRONMENT, &[id.as_str()]);
+                    let full = rest.iter().fold(place, |path, word| format!("{path}/{word}"));
+                    if rest.is_empty() {
+                        return one(&node, &there, &id, request.method() == Method::GET, &full)
+                            .await;
+                    }
+                    passed(&node, &there, request, &full).await
+                }
+                None => next.run(request).await,
+            }
+        }
+        ["v1", "operations", id, ..] if node.operations.find(id).is_none() => {
+            match operation_of(&node, id).await {
+                Some(there) => passed(&node, &there, request, &path).await,
+                None => next.run(request).await,
+            }
+        }
+        _ => next.run(request).await,
+    }
+}
+
+/// The node and identity of the environment that a path's segment means, where it is another's.
+async fn place_of(
+    node: &Node,
+    name: &str,
+    project: Option<&ProjectName>,
+) -> Option<(NodeName, EnvironmentId)> {
+    let (there, id) = node.remotes.find(name, project)?;
+    // What is here comes first.
+    match node.find(name, project).await {
+        Err(problem) if problem.code == Code::NotFound => Some((there, id)),
+        _ => None,
+    }
+}
+
+/// One environment: as its node shows it now, else as it was last seen.
+async fn one(
+    node: &Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+    reads: bool,
+    path: &str,
+) -> Response {
+    let fresh = async {
+        let mut client = node.remotes.client(there).await?;
+        client.get(path).await.map_err(dwell_api::ClientError::into_problem)
+    };
+    if reads && let Ok(Ok(environment)) = tokio::time::timeout(ANSWER_LIMIT, fresh).await {
+        return axum::Json(node.remotes.shown_now(there, &node.id, environment)).into_response();
+    }
+    match node.remotes.shown(there, id, &node.id) {
+        Some(last) => axum::Json(last).into_response(),
+        None => {
+            let problem = Problem::new(Code::NotFound, format!("there is no environment `{id}`"));
+            Refusal::from(problem).into_response()
+        }
+    }
+}
+
+/// The node that knows an operation which this one does not.
+async fn operation_of(node: &Node, id: &str) -> Option<NodeName> {
+    let path = endpoint::fill(endpoint::OPERATION, &[id]);
+    for there in node.remotes.reachable() {
+        let known = async {
+            let mut client = node.remotes.client(&there).await.ok()?;
+            client.lines(&path).await.ok().map(drop)
+        };
+        if let Ok(Some(())) = tokio::time::timeout(ANSWER_LIMIT, known).await {
+            return Some(there);
+        }
+    }
+    None
+}
+
+async fn passed(node: &Arc<Node>, there: &NodeName, request: Request, path: &str) -> Response {
+    match pass(node, there, request, path).await {
+        Ok(response) => response,
+        Err(problem) => Refusal::from(problem).into_response(),
+    }
+}
+
+async fn pass(
+    node: &Node,
+    there: &NodeName,
+    mut request: Request,
+    path: &str,
+) -> Result<Response, Problem> {
+    let broke = |why: String| {
+        Problem::new(Code::NodeUnreachable, format!("node `{there}` gave no answer: {why}"))
+            .hint(format!("`dwell remote ping {there}` tells how it is"))
+    };
+    let stream = node.remotes.dial(there, &Target::Api).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| broke(e.to_string()))?;
+    tokio::spawn(connection.with_upgrades());
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    let uri: Uri = format!("{path}{query}").parse().map_err(|e| broke(format!("{e}")))?;
+    *request.uri_mut() = uri;
+    let wants_upgrade = request.headers().contains_key(header::UPGRADE);
+    let near = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
+    let mut response = sender.send_request(request).await.map_err(|e| broke(e.to_string()))?;
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(near) = near
+    {
+        let far = hyper::upgrade::on(&mut response);
+        tokio::spawn(async move {
+            if let (Ok(near), Ok(far)) = tokio::join!(near, far) {
+                let (mut near, mut far) = (TokioIo::new(near), TokioIo::new(far));
+                // What goes wrong is for both ends to see.
+                let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            }
+        });
+    }
+    Ok(response.map(Body::new))
+}

@@ -1,0 +1,431 @@
+//! An environment on several nodes: where each service runs, the parts on other nodes, and the
+//! stand-ins here for what runs there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dwell_api::environment::{CreateEnvironment, Destroy, Environment as Shown, InProject, Up};
+use dwell_api::remote::Delivery;
+use dwell_api::{Code, Problem, endpoint};
+use dwell_core::compose::{self, Division, Journey, Part, Specification, bonds, part, travel};
+use dwell_core::environment::Environment;
+use dwell_core::placement::{Placement, Wishes, place};
+use dwell_core::{EnvironmentId, NodeName};
+use futures_util::future::join_all;
+use serde_json::json;
+
+use super::Reading;
+use crate::node::Node;
+use crate::operation::{Context, Operation};
+use crate::problem::{IntoProblem, OrProblem};
+use crate::remote::{self, standin};
+use crate::{project, travel as transport};
+
+/// Decides where every service runs, and keeps what was chosen.
+pub(super) fn decide(context: &mut Context) -> Result<(), Problem> {
+    // What was sent here was decided by its sender.
+    if context.environment.origin.is_some() {
+        return Ok(());
+    }
+    let Some(reading) = &context.reading else { return Ok(()) };
+    let up = &context.request.up;
+    let nodes: BTreeSet<NodeName> = context.node.remotes.names().into_iter().collect();
+    let placed = place(&Wishes {
+        services: &reading.services,
+        bonds: &bonds(&reading.model).or_problem()?,
+        project: &reading.config.place,
+        reverse: &reading.config.reverse,
+        recorded: &context.environment.options.placement,
+        flags: &up.placement,
+        nodes: &nodes,
+    })
+    .or_problem()?;
+    let placement = placed.placement;
+    if !placement.home.is_local() {
+        let (label, home) = (context.environment.label(), &placement.home);
+        return Err(Problem::new(Code::Conflict, format!("`{label}` has its home here"))
+            .hint(format!("`dwell move {label} --to {home}` moves it; `--agent local` keeps its tree here and runs the services there")));
+    }
+    for note in &placed.notes {
+        context.operation.note(note.to_string());
+    }
+    let before = context.environment.placement.is_some();
+    if before || !placement.is_whole() {
+        context.operation.note(format!("placement: {placement}"));
+    }
+    context.environment.options.placement = placed.choices;
+    context.environment.placement = (!placement.is_whole()).then_some(placement);
+    Ok(())
+}
+
+/// The part of one node, as it follows from the reading.
+fn part_of(
+    reading: &Reading,
+    placement: &Placement,
+    environment: &Environment,
+    node: &NodeName,
+) -> Result<Part, Problem> {
+    let hostnames = project::hostnames(&reading.config)?;
+    part(&Division {
+        model: &reading.model,
+        project: &environment.project,
+        placement,
+        node,
+        exposed: &BTreeMap::new(),
+        ingress: reading.config.ingress.as_ref(),
+        hostnames: &hostnames,
+    })
+    .or_problem()
+}
+
+/// Makes the parts on other nodes, brings the sources there, and plans the stand-ins here.
+pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
+    if context.environment.origin.is_some() {
+        return stand_in(context).await;
+    }
+    let Some(placement) = context.environment.placement.clone() else {
+        return remove_unneeded(context, &BTreeSet::new()).await;
+    };
+    let others: BTreeSet<NodeName> = placement.others().into_iter().cloned().collect();
+    remove_unneeded(context, &others).await?;
+    let Some(reading) = &context.reading else { return Ok(()) };
+    let mut deliveries = Vec::new();
+    for there in &others {
+        let part = part_of(reading, &placement, &context.environment, there)?;
+        for note in &part.notes {
+            context.operation.note(format!("{there}: {note}"));
+        }
+        deliveries.push((there.clone(), pack(context, part)?));
+    }
+    let (node, environment) = (context.node.clone(), context.environment.clone());
+    let (operation, create) = (context.operation.clone(), context.request.up.force);
+    let work = deliveries.into_iter().map(|(there, packed)| {
+        let (node, environment, operation) = (&node, &environment, &operation);
+        async move {
+            let made = deliver(node, environment, operation, &there, packed, create).await;
+            (there, made)
+        }
+    });
+    for (there, made) in join_all(work).await {
+        let (id, delivery) = made?;
+        context.environment.parts.insert(there.clone(), id);
+        context.deliveries.insert(there, delivery);
+    }
+    super::create::keep_record(context).await?;
+    let home = {
+        let Some(reading) = &context.reading else { return Ok(()) };
+        part_of(reading, &placement, &context.environment, &NodeName::local())?
+    };
+    standin::keep(&context.node, &context.environment.id, &home.away)?;
+    if let Some(reading) = &mut context.reading {
+        reading.services = compose::services(&home.model).or_problem()?;
+        reading.model = home.model;
+        reading.away = home.away;
+    }
+    stand_in(context).await
+}
+
+/// A part ready to be sent.
+struct Packed {
+    specification: Specification,
+    extra: Vec<dwell_core::tree::TreePath>,
+}
+
+fn pack(context: &Context, part: Part) -> Result<Packed, Problem> {
+    let environment = &context.environment;
+    let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
+    let journey = Journey { model: &part.model, services: &part.runs, root, host: &[] };
+    let travel = travel(&journey).or_problem()?;
+    for note in &travel.notes {
+        context.operation.note(note.to_string());
+    }
+    let specification = Specification::new(
+        environment.project.clone(),
+        environment.suffix.clone(),
+        &part.model,
+        root,
+        environment.directory(),
+    )
+    .or_problem()?;
+    let specification = Specification { away: part.away, ..specification };
+    let extra = travel.needs.into_iter().map(|luggage| luggage.path).collect();
+    Ok(Packed { specification, extra })
+}
+
+async fn deliver(
+    node: &Arc<Node>,
+    environment: &Environment,
+    operation: &Arc<Operation>,
+    there: &NodeName,
+    packed: Packed,
+    force: bool,
+) -> Result<(EnvironmentId, Delivery), Problem> {
+    let sent = transport::send(node, there, environment, &packed.extra).await?;
+    for note in sent.notes {
+        operation.note(format!("{there}: {note}"));
+    }
+    let delivery = Delivery {
+        from: node.id.clone(),
+        source: environment.source.clone(),
+        sent: Some(sent.sent),
+        force,
+        specification: packed.specification,
+        part_of: Some(environment.id.clone()),
+        trusted: None,
+    };
+    if let Some(id) = environment.parts.get(there) {
+        return Ok((id.clone(), delivery));
+    }
+    let create = CreateEnvironment {
+        name: environment.name.clone(),
+        project: Some(environment.project.clone()),
+        source: environment.source.clone(),
+        empty: false,
+        in_place: false,
+        copy: Vec::new(),
+        compose_files: Vec::new(),
+        env_files: Vec::new(),
+        profiles: Vec::new(),
+        compose_variables: BTreeMap::new(),
+        variables: Default::default(),
+        placement: Default::default(),
+        strict: false,
+        force,
+        delivery: Some(delivery.clone()),
+    };
+    let key = format!("part-{}-{}-{there}", operation.id, environment.id);
+    let outcome =
+        remote::follow(node, operation, there, &key, endpoint::ENVIRONMENTS, &create).await;
+    let made: Shown = match outcome {
+        Ok(outcome) => *outcome.environment.ok_or_else(|| {
+            Problem::new(Code::Internal, format!("node `{there}` did not say what it made"))
+        })?,
+        Err(problem) if problem.code == Code::Exists => {
+            ours(node, there, environment).await?.ok_or(problem)?
+        }
+        Err(problem) => return Err(problem),
+    };
+    Ok((made.id, delivery))
+}
+
+/// The part of an environment that is on a node already, left by an operation that was cut off.
+async fn ours(
+    node: &Arc<Node>,
+    there: &NodeName,
+    environment: &Environment,
+) -> Result<Option<Shown>, Problem> {
+    node.remotes.look(node, there).await?;
+    Ok(node.remotes.part_on(there, &environment.id))
+}
+
+/// Plans a relay for each service that runs elsewhere.
+async fn stand_in(context: &mut Context) -> Result<(), Problem> {
+    let node = context.node.clone();
+    let environment = context.environment.clone();
+    let services = match (&context.reading, &environment.origin) {
+        (Some(reading), None) => standin::of_home(&environment, &reading.away),
+        _ => standin::services(&node, &environment),
+    };
+    let specs = standin::plan(&node, &environment, &services).await?;
+    if let Some(reading) = &mut context.reading {
+        reading.relays.extend(specs);
+    }
+    Ok(())
+}
+
+/// Brings all parts up, side by side; the containers here come up meanwhile.
+pub(super) async fn bring_up(
+    node: Arc<Node>,
+    operation: Arc<Operation>,
+    environment: Environment,
+    deliveries: BTreeMap<NodeName, Delivery>,
+    up: Up,
+) -> Result<(), Problem> {
+    let work = deliveries.into_iter().filter_map(|(there, delivery)| {
+        let id = environment.parts.get(&there)?.clone();
+        let body = Up {
+            build: up.build,
+            recreate: up.recreate,
+            wait: up.wait,
+            delivery: Some(delivery),
+            ..Up::default()
+        };
+        let key = format!("up-{}-{id}", operation.id);
+        let (node, operation) = (&node, &operation);
+        Some(async move {
+            let path = endpoint::fill(endpoint::UP, &[id.as_str()]);
+            let outcome = remote::follow(node, operation, &there, &key, &path, &body).await;
+            outcome.map(drop).map_err(|problem| on(&there, problem))
+        })
+    });
+    for result in join_all(work).await {
+        result?;
+    }
+    for there in environment.parts.keys() {
+        // So that its addresses are there when the caller hears of it.
+        if let Err(problem) = node.remotes.look(&node, there).await {
+            tracing::info!(%problem, node = %there, "it is not shown yet");
+        }
+    }
+    Ok(())
+}
+
+fn on(there: &NodeName, problem: Problem) -> Problem {
+    Problem { message: format!("on node `{there}`: {}", problem.message), ..problem }
+}
+
+/// Destroys the parts on nodes that have none of the services any more.
+async fn remove_unneeded(
+    context: &mut Context,
+    needed: &BTreeSet<NodeName>,
+) -> Result<(), Problem> {
+    let gone: Vec<(NodeName, EnvironmentId)> = context
+        .environment
+        .parts
+        .iter()
+        .filter(|(there, _)| !needed.contains(*there))
+        .map(|(there, id)| (there.clone(), id.clone()))
+        .collect();
+    for (there, id) in gone {
+        farewell(&context.node, &context.operation, &there, &id).await?;
+        context.environment.parts.remove(&there);
+    }
+    Ok(())
+}
+
+/// Destroys a part; where its node is away, as soon as it is back.
+async fn farewell(
+    node: &Arc<Node>,
+    operation: &Arc<Operation>,
+    there: &NodeName,
+    id: &EnvironmentId,
+) -> Result<(), Problem> {
+    node.store.add_farewell(there, id).await.or_problem()?;
+    if let Err(problem) = destroy(node, there, id).await {
+        operation.note(format!("{problem}; what is on `{there}` is removed as soon as it is back"));
+    }
+    Ok(())
+}
+
+/// Destroys what a farewell is recorded for.
+pub(crate) async fn destroy(
+    node: &Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+) -> Result<(), Problem> {
+    let path = endpoint::fill(endpoint::DESTROY, &[id.as_str()]);
+    let body = Destroy { keep_workspace: false, force: true };
+    let mut client = node.remotes.client(there).await?;
+    let key = format!("farewell-{id}-{}", node.now());
+    let ended = match client.operate(&path, &key, &body).await {
+        Ok(mut lines) => lines.outcome(|_| {}).await.map(drop),
+        Err(error) => Err(error),
+    };
+    match ended.map_err(dwell_api::ClientError::into_problem) {
+        Err(problem) if problem.code != Code::NotFound => return Err(problem),
+        _ => {}
+    }
+    node.store.end_farewell(there, id).await.or_problem()
+}
+
+/// Stops the parts on other nodes. One whose node is away is stopped when it is back.
+pub(super) async fn stop(context: &mut Context) -> Result<(), Problem> {
+    let (node, operation) = (context.node.clone(), context.operation.clone());
+    let parts = context.environment.parts.clone();
+    let work = parts.iter().map(|(there, id)| {
+        let (node, operation) = (&node, &operation);
+        async move {
+            if let Err(problem) = stop_one(node, there, id).await {
+                operation.note(format!(
+                    "{problem}; what runs on `{there}` is stopped as soon as it is back"
+                ));
+            }
+        }
+    });
+    join_all(work).await;
+    Ok(())
+}
+
+/// Stops a part.
+pub(crate) async fn stop_one(
+    node: &Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+) -> Result<(), Problem> {
+    let path =
+        endpoint::query(&endpoint::fill(endpoint::DOWN, &[id.as_str()]), &InProject::default());
+    let mut client = node.remotes.client(there).await?;
+    let key = format!("down-{id}-{}", node.now());
+    let ended = match client.operate(&path, &key, &json!({})).await {
+        Ok(mut lines) => lines.outcome(|_| {}).await.map(drop),
+        Err(error) => Err(error),
+    };
+    match ended.map_err(dwell_api::ClientError::into_problem) {
+        Err(problem) if problem.code == Code::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Destroys all parts.
+pub(super) async fn remove(context: &mut Context) -> Result<(), Problem> {
+    remove_unneeded(context, &BTreeSet::new()).await?;
+    standin::forget(&context.node, &context.environment.id);
+    super::create::keep_record(context).await
+}
+
+/// Destroys the parts that this operation made, and stops those that did not run before.
+pub(super) async fn undo(context: &mut Context) -> Result<(), Problem> {
+    let before = context.request.environment.parts.clone();
+    let now: Vec<(NodeName, EnvironmentId)> =
+        context.environment.parts.iter().map(|(n, id)| (n.clone(), id.clone())).collect();
+    for (there, id) in now {
+        if before.get(&there) == Some(&id) {
+            continue;
+        }
+        farewell(&context.node, &context.operation, &there, &id).await?;
+        context.environment.parts.remove(&there);
+    }
+    if !context.request.before.ran && !before.is_empty() {
+        stop(context).await?;
+    }
+    let had = context.request.environment.clone();
+    context.environment.placement = had.placement;
+    context.environment.options.placement = had.options.placement;
+    if context.node.store.environment(&had.id).await.or_problem()?.is_some() {
+        super::create::keep_record(context).await?;
+    }
+    Ok(())
+}
+
+impl IntoProblem for dwell_core::placement::PlacementError {
+    fn into_problem(self) -> Problem {
+        Problem::new(Code::InvalidArgument, self.to_string())
+            .hint("`dwell status` lists services, `dwell remote ls` nodes")
+    }
+}
+
+impl IntoProblem for dwell_core::compose::AnchorError {
+    fn into_problem(self) -> Problem {
+        Problem::new(Code::InvalidCompose, self.to_string())
+    }
+}
+
+impl IntoProblem for dwell_core::compose::PartError {
+    fn into_problem(self) -> Problem {
+        Problem::new(Code::InvalidCompose, self.to_string())
+    }
+}
+
+impl IntoProblem for dwell_core::compose::TravelError {
+    fn into_problem(self) -> Problem {
+        match self {
+            Self::Stuck { obstacles } => Problem::new(
+                Code::InvalidCompose,
+                "the services need what cannot be taken to another node",
+            )
+            .hint("keep those services here with --local-services")
+            .details(obstacles.iter().map(ToString::to_string)),
+            other => Problem::new(Code::InvalidCompose, other.to_string()),
+        }
+    }
+}

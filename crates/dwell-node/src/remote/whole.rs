@@ -1,0 +1,312 @@
+//! An environment whose home is another node: its project is resolved here, its sources are sent
+//! there, and that node's daemon does the rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use dwell_api::client::Lines;
+use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up};
+use dwell_api::event::Outcome;
+use dwell_api::remote::{Delivery, SeenEnvironment};
+use dwell_api::{ClientError, Code, Event, Problem, StepState, endpoint};
+use dwell_core::compose::{self, Journey, Specification};
+use dwell_core::environment::Environment;
+use dwell_core::tree::TreePath;
+use dwell_core::{EnvironmentId, NodeName, ServiceName};
+
+use crate::environment::planned;
+use crate::node::Node;
+use crate::operation::Operation;
+use crate::problem::OrProblem;
+use crate::{project, travel};
+
+/// How often a broken link is made anew while an operation goes on at its other end.
+const RECONNECTS: u32 = 5;
+
+/// Brings an environment up on its home, another node.
+pub(crate) async fn up(
+    node: &Arc<Node>,
+    operation: &Arc<Operation>,
+    key: &str,
+    there: &NodeName,
+    existing: Option<EnvironmentId>,
+    mut up: Up,
+) -> Result<Outcome, Problem> {
+    let peer = node.remotes.peer(there)?;
+    let known = existing.as_ref().and_then(|id| peer.mirror.environment(id));
+    let variables: BTreeMap<String, String> =
+        std::mem::take(&mut up.variables).0.into_iter().collect();
+    let create = match (up.create.take(), &known) {
+        (Some(create), Some(seen)) => Some(as_it_was_made(create, seen, node)),
+        (create, _) => create,
+    };
+    if let Some(create) = create {
+        let telling = Telling::begin(operation, &format!("sending sources to {there}"));
+        let (delivery, notes) = deliver(node, there, &create, up.force, &variables).await?;
+        for note in notes {
+            operation.note(note);
+        }
+        telling.done();
+        up.delivery = Some(delivery);
+        if existing.is_none() {
+            up.create =
+                Some(CreateEnvironment { variables: Default::default(), delivery: None, ..create });
+        }
+    }
+    let (name, project) = match (&known, &up.create) {
+        (Some(seen), _) => (seen.environment.id.to_string(), None),
+        (None, Some(create)) => (create.name.to_string(), create.project.clone()),
+        (None, None) => return Err(Problem::new(Code::NotFound, "there is no such environment")),
+    };
+    let path = endpoint::query(&endpoint::fill(endpoint::UP, &[&name]), &InProject { project });
+    let mut outcome = follow(node, operation, there, key, &path, &up).await?;
+    // So that its names and addresses are there when the caller hears of it.
+    if let Err(problem) = node.remotes.look(node, there).await {
+        tracing::info!(%problem, node = %there, "it is not shown yet");
+    }
+    if let Some(environment) = outcome.environment.take() {
+        outcome.environment = Some(Box::new(node.remotes.shown_now(there, &node.id, *environment)));
+    }
+    Ok(outcome)
+}
+
+/// What made an environment holds for it: a later `up` is of the same source.
+fn as_it_was_made(
+    create: CreateEnvironment,
+    seen: &SeenEnvironment,
+    node: &Node,
+) -> CreateEnvironment {
+    let ours = seen.origin.as_ref().filter(|origin| origin.node == node.id);
+    let source = ours.map_or(create.source, |origin| origin.source.clone());
+    CreateEnvironment { source, project: Some(seen.environment.project.clone()), ..create }
+}
+
+/// Resolves a project here and sends its sources; gives what the other node needs besides, and
+/// what people should know.
+async fn deliver(
+    node: &Arc<Node>,
+    there: &NodeName,
+    create: &CreateEnvironment,
+    force: bool,
+    variables: &BTreeMap<String, String>,
+) -> Result<(Delivery, Vec<String>), Problem> {
+    let planned = Environment { tree: None, ..planned(node, create).await? };
+    let environment = Environment { root: planned.source.clone(), ..planned };
+    let resolved = resolve(node, &environment, variables).await?;
+    let sent = travel::send(node, there, &environment, &resolved.extra).await?;
+    let delivery = Delivery {
+        from: node.id.clone(),
+        source: environment.source.clone(),
+        sent: Some(sent.sent),
+        force,
+        specification: resolved.specification,
+        part_of: None,
+        trusted: resolved.trusted,
+    };
+    Ok((delivery, sent.notes.into_iter().chain(resolved.notes).collect()))
+}
+
+/// Brings the source's work into an environment on another node.
+pub(crate) async fn sync(
+    node: &Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+    force: bool,
+) -> Result<TextReport, Problem> {
+    let seen = node.remotes.peer(there)?.mirror.environment(id);
+    let missing = || Problem::new(Code::NotFound, format!("there is no environment `{id}`"));
+    let create = of_ours(node, &seen.ok_or_else(missing)?)?;
+    let variables = std::env::vars().collect();
+    let (delivery, notes) = deliver(node, there, &create, force, &variables).await?;
+    let body = Sync { force, delivery: Some(delivery) };
+    let path = endpoint::fill(endpoint::SYNC, &[id.as_str()]);
+    let key = format!("sync-{id}-{}", node.now());
+    let mut client = node.remotes.client(there).await?;
+    let mut report: TextReport =
+        client.post(&path, &key, &body).await.map_err(ClientError::into_problem)?;
+    report.notes.extend(notes);
+    Ok(report)
+}
+
+/// What made an environment of this node's source on another node.
+pub(crate) fn of_ours(node: &Node, seen: &SeenEnvironment) -> Result<CreateEnvironment, Problem> {
+    let environment = &seen.environment;
+    let Some(origin) = seen.origin.as_ref().filter(|origin| origin.node == node.id) else {
+        let label = format!("{}/{}", environment.project, environment.name);
+        let message = format!("`{label}` was not made from a source on this machine");
+        return Err(
+            Problem::new(Code::InvalidArgument, message).hint("run this where its source is")
+        );
+    };
+    Ok(CreateEnvironment {
+        name: environment.name.clone(),
+        project: Some(environment.project.clone()),
+        source: origin.source.clone(),
+        empty: false,
+        in_place: false,
+        copy: Vec::new(),
+        compose_files: Vec::new(),
+        env_files: Vec::new(),
+        profiles: Vec::new(),
+        compose_variables: BTreeMap::new(),
+        variables: Default::default(),
+        placement: Default::default(),
+        strict: false,
+        force: false,
+        delivery: None,
+    })
+}
+
+/// A project as it was resolved here.
+pub(super) struct Resolved {
+    pub(super) specification: Specification,
+    /// Paths of the source tree that the services need.
+    pub(super) extra: Vec<TreePath>,
+    /// What people should know.
+    pub(super) notes: Vec<String>,
+    /// The hash of its commands, which the user trusted here.
+    pub(super) trusted: Option<String>,
+}
+
+async fn resolve(
+    node: &Node,
+    environment: &Environment,
+    variables: &BTreeMap<String, String>,
+) -> Result<Resolved, Problem> {
+    let config = project::load(environment.directory()).await?;
+    let trusted = project::trust_subject(environment.directory(), &config).await;
+    let read = project::compose(environment, &config, variables);
+    let mut model =
+        read.config().await.map_err(|e| crate::environment::explain(e, environment.directory()))?;
+    project::label_model(&mut model, &config);
+    let root = travel::root(node, &environment.source).await?;
+    let services: BTreeSet<ServiceName> =
+        compose::services(&model).or_problem()?.into_keys().collect();
+    let journey = Journey { model: &model, services: &services, root: &root, host: &[] };
+    let luggage = compose::travel(&journey).or_problem()?;
+    let specification = Specification::new(
+        environment.project.clone(),
+        environment.suffix.clone(),
+        &model,
+        &root,
+        &environment.source,
+    )
+    .or_problem()?;
+    Ok(Resolved {
+        specification: Specification {
+            ingress: config.ingress.clone(),
+            hostnames: project::hostnames(&config)?,
+            ..specification
+        },
+        extra: luggage.needs.into_iter().map(|luggage| luggage.path).collect(),
+        notes: luggage.notes.iter().map(ToString::to_string).collect(),
+        trusted: trusted.map(|subject| subject.hash),
+    })
+}
+
+/// Has another node do an operation and tells its events as ours; finds it again when the link
+/// breaks meanwhile, and cancels it there when it is cancelled here.
+pub(crate) async fn follow(
+    node: &Arc<Node>,
+    operation: &Arc<Operation>,
+    there: &NodeName,
+    key: &str,
+    path: &str,
+    body: &impl serde::Serialize,
+) -> Result<Outcome, Problem> {
+    let mut left = RECONNECTS;
+    let mut following = Following { operation, id: None, seen: 0 };
+    loop {
+        let mut client = node.remotes.client(there).await?;
+        let lines = match &following.id {
+            Some(id) => client.lines(&endpoint::fill(endpoint::OPERATION, &[id])).await,
+            None => client.operate(path, key, body).await,
+        };
+        let ended = match lines {
+            Ok(mut lines) => tokio::select! {
+                ended = following.tell(&mut lines) => ended,
+                () = operation.cancelled() => {
+                    following.cancel(node, there).await;
+                    match lines_to_the_end(&mut following, &mut lines).await {
+                        Ok(ended) => Ok(ended),
+                        Err(error) => Err(error),
+                    }
+                }
+            },
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(result) => return result,
+            Err(ClientError::Connection(why)) if left > 0 => {
+                left -= 1;
+                tracing::info!(%why, node = %there, "an operation there is followed anew");
+                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+            }
+            Err(error) => {
+                return Err(error.into_problem().hint(format!(
+                    "what was begun on `{there}` goes on or is undone there; see `dwell status`"
+                )));
+            }
+        }
+    }
+}
+
+async fn lines_to_the_end(
+    following: &mut Following<'_>,
+    lines: &mut Lines,
+) -> Result<Result<Outcome, Problem>, ClientError> {
+    following.tell(lines).await
+}
+
+struct Following<'a> {
+    operation: &'a Arc<Operation>,
+    id: Option<String>,
+    /// Events told, so that a second look does not tell them again.
+    seen: usize,
+}
+
+impl Following<'_> {
+    async fn tell(&mut self, lines: &mut Lines) -> Result<Result<Outcome, Problem>, ClientError> {
+        let mut place = 0;
+        while let Some(event) = lines.next::<Event>().await? {
+            place += 1;
+            let fresh = place > self.seen;
+            self.seen = self.seen.max(place);
+            match event {
+                Event::Accepted { operation } => self.id = Some(operation),
+                Event::Done { result } => return Ok(Ok(result)),
+                Event::Failed { problem } => return Ok(Err(problem)),
+                other if fresh => self.operation.tell(other),
+                _ => {}
+            }
+        }
+        Err(ClientError::Connection("the stream ended before the operation did".to_owned()))
+    }
+
+    async fn cancel(&self, node: &Arc<Node>, there: &NodeName) {
+        let Some(id) = &self.id else { return };
+        let path = endpoint::fill(endpoint::OPERATION_CANCEL, &[id]);
+        let key = format!("cancel-{id}");
+        if let Ok(mut client) = node.remotes.client(there).await {
+            // That it was asked shows in the events.
+            let _ = client.post::<_, serde_json::Value>(&path, &key, &serde_json::json!({})).await;
+        }
+    }
+}
+
+/// A step that is told while it runs.
+pub(super) struct Telling<'a> {
+    operation: &'a Operation,
+    step: String,
+}
+
+impl<'a> Telling<'a> {
+    pub(super) fn begin(operation: &'a Operation, step: &str) -> Self {
+        operation.tell(Event::Step { step: step.to_owned(), state: StepState::Started });
+        Self { operation, step: step.to_owned() }
+    }
+
+    pub(super) fn done(self) {
+        self.operation.tell(Event::Step { step: self.step, state: StepState::Done });
+    }
+}

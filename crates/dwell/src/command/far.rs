@@ -1,0 +1,62 @@
+//! Commands that run in an environment's tree on another node, with our terminal or our pipes.
+
+use dwell_api::endpoint;
+use dwell_api::environment::{Environment, Variables};
+use dwell_api::exec::{Command, CommandKind, PROTOCOL};
+
+use super::Context;
+use super::environment::of;
+use super::exec::converse;
+use crate::failure::Ended;
+use crate::terminal;
+
+/// Variables of our terminal and language that a command elsewhere should know.
+const PASSED: &[&str] = &["COLORTERM", "LANG", "NO_COLOR", "TERM", "TZ"];
+
+/// Runs a command where the environment is and gives its exit code.
+pub(crate) async fn run(
+    environment: &Environment,
+    what: CommandKind,
+    given: Vec<(String, String)>,
+    context: &Context,
+) -> Ended {
+    let interactive = terminal::is_interactive();
+    let body = Command {
+        project: None,
+        what,
+        terminal: if interactive { terminal::size().or(Some((80, 24))) } else { None },
+        variables: variables(given),
+    };
+    let client = context.connect().await?;
+    let stream = client.upgrade(&of(endpoint::COMMAND, environment), PROTOCOL, &body).await?;
+    let raw = if interactive { terminal::Raw::enter() } else { None };
+    let (read, write) = tokio::io::split(stream);
+    let stdin = !terminal::has_no_input();
+    let ended = converse(read, write, stdin, interactive, context).await;
+    drop(raw);
+    ended
+}
+
+/// What a command on another node gets of this shell: the terminal's and the language's
+/// variables, and those that the user gave. Everything else here is about this machine.
+pub(crate) fn variables(given: Vec<(String, String)>) -> Variables {
+    let passed =
+        PASSED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+    let mut all: Vec<(String, String)> =
+        passed.filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect();
+    all.extend(given);
+    Variables(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_given_leaves_this_machine() {
+        let all = variables(vec![("TOKEN".to_owned(), "t".to_owned())]).0;
+        assert!(all.contains(&("TOKEN".to_owned(), "t".to_owned())));
+        let known = |name: &str| name == "TOKEN" || PASSED.contains(&name);
+        assert!(all.iter().all(|(name, _)| known(name)), "{all:?}");
+    }
+}
