@@ -12,12 +12,14 @@ use dwell_api::environment::{
 use dwell_api::event::Outcome;
 use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem};
+use dwell_core::admission::Demand;
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::placement::Choices;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName};
 
+use super::admission;
 use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
@@ -49,6 +51,10 @@ pub(crate) async fn begin_create(
             .hint("use `dwell up`, or another name"));
     }
     refuse_what_is_there(&environment)?;
+    let here = BTreeMap::from([(NodeName::local(), Demand::default())]);
+    for note in admission::admit(&node, &here, admission::Manner::of(create.strict)).await? {
+        operation.note(note);
+    }
     let variables: BTreeMap<String, String> = create.variables.0.iter().cloned().collect();
     let request = Request {
         environment,
@@ -135,6 +141,10 @@ pub(crate) async fn begin_up(
     let mut before = before(&node, &environment).await?;
     if kind == Kind::Up {
         before.volumes = volumes(&node, &environment).await?;
+    }
+    if up.strict && delivery.is_none() {
+        let ran = before.ran;
+        admission::check_ahead(&node, &environment, &up.placement, &variables, ran).await?;
     }
     let create = create.map(|c| CreateEnvironment { variables: Default::default(), ..c });
     let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
