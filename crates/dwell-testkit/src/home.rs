@@ -51,7 +51,7 @@ impl TestHome {
             fs::create_dir_all(home.path().join(folder)).expect("a folder can be made");
         }
         fs::set_permissions(home.path().join("run"), private()).expect("a mode can be set");
-        home.write("gitconfig", "[user]\nname = test\nemail = test@localhost\n");
+        home.write(".gitconfig", "[user]\nname = test\nemail = test@localhost\n");
         home.configure("");
         home
     }
@@ -166,7 +166,6 @@ impl TestHome {
             ("XDG_CONFIG_HOME", "config"),
             ("XDG_CACHE_HOME", "cache"),
             ("XDG_RUNTIME_DIR", "run"),
-            ("GIT_CONFIG_GLOBAL", "gitconfig"),
         ] {
             command.env(name, self.path().join(folder));
         }
