@@ -11,5 +11,7 @@
 mod bench;
 mod hybrid;
 mod link;
+mod postgres;
+mod shop;
 mod whole;
 mod work;
