@@ -12,5 +12,7 @@ mod admission;
 mod bench;
 mod hybrid;
 mod link;
+mod postgres;
+mod shop;
 mod whole;
 mod work;
