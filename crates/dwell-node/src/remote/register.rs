@@ -27,7 +27,7 @@ pub(crate) async fn open(node: &Arc<Node>) -> Result<(), Problem> {
 pub(crate) async fn add(node: &Arc<Node>, remote: Remote) -> Result<Arc<Peer>, Problem> {
     match node.store.add_remote(&remote).await {
         Err(dwell_store::StoreError::Exists) => {
-            node.store.put_remote(&remote).await.or_problem()?
+            node.store.put_remote(&remote).await.or_problem()?;
         }
         added => added.or_problem()?,
     }

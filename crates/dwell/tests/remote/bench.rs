@@ -42,7 +42,7 @@ impl Bench {
     /// An environment as `dwell status` shows it in a project.
     pub(crate) fn status(&self, project: impl AsRef<Path>, name: &str) -> Value {
         let ran = self.home.dwell_in(project, ["status", name, "--json"]);
-        serde_json::from_str(&ran.ok()).unwrap()
+        serde_json::from_str(ran.ok()).unwrap()
     }
 
     /// Asks the daemon.
@@ -77,5 +77,5 @@ fn call(home: &TestHome, arguments: &[&str], path: &str) -> Value {
     curl.args(["-sS", "--max-time", "60", "--unix-socket"]).arg(home.socket()).args(arguments);
     curl.arg(format!("http://node{path}"));
     let ran = dwell_testkit::run(&mut curl, Duration::from_secs(70));
-    serde_json::from_str(&ran.ok()).unwrap_or(Value::Null)
+    serde_json::from_str(ran.ok()).unwrap_or(Value::Null)
 }
