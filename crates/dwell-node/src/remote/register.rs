@@ -8,8 +8,9 @@ use dwell_core::NodeName;
 use dwell_core::remote::Remote;
 use dwell_net::carrier::Carrier;
 
+use super::follow::mirror_peer;
 use super::mirror::{self, Mirror};
-use super::{Peer, answer, connect, mirror_peer};
+use super::{Peer, answer, connect};
 use crate::facts::make_directory;
 use crate::node::Node;
 use crate::problem::OrProblem;
