@@ -13,6 +13,5 @@ mod bench;
 mod hybrid;
 mod link;
 mod postgres;
-mod shop;
 mod whole;
 mod work;
