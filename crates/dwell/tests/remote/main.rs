@@ -12,6 +12,5 @@ mod admission;
 mod bench;
 mod hybrid;
 mod link;
-mod postgres;
 mod whole;
 mod work;
