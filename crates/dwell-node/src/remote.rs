@@ -30,6 +30,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::io::AsyncReadExt;
 
 use crate::node::Node;
+use crate::problem::OrProblem;
 
 pub(crate) use bridge::listen;
 pub(crate) use register::{add, open, remove};
@@ -345,15 +346,6 @@ impl Remotes {
         (environments, sessions)
     }
 
-    /// The part on a node of an environment of this node, as it was seen last.
-    pub(crate) fn part_on(&self, name: &NodeName, home: &EnvironmentId) -> Option<Environment> {
-        let last = self.peer(name).ok()?.mirror.last()?;
-        let is_part = |seen: &dwell_api::remote::SeenEnvironment| {
-            seen.origin.as_ref().is_some_and(|origin| origin.part_of.as_ref() == Some(home))
-        };
-        Some(last.seen.environments.into_iter().find(is_part)?.environment)
-    }
-
     /// An environment of a node with where it came from, as it was seen last.
     pub(crate) fn seen(&self, name: &NodeName, id: &EnvironmentId) -> Option<SeenEnvironment> {
         self.peer(name).ok()?.mirror.environment(id)
@@ -408,6 +400,21 @@ impl Remotes {
             Ok(peer) => peer.down(),
             Err(problem) => Some(problem.message),
         }
+    }
+
+    /// Has an environment of a node that cannot be reached removed as soon as it can, and shows it
+    /// no more.
+    pub(crate) async fn give_up(
+        &self,
+        node: &Arc<Node>,
+        name: &NodeName,
+        id: &EnvironmentId,
+    ) -> Result<(), Problem> {
+        let peer = self.peer(name)?;
+        node.store.add_farewell(name, id).await.or_problem()?;
+        peer.mirror.leave_out(id);
+        republish(node, &peer).await;
+        Ok(())
     }
 
     /// Looks at a node now, remembers what it shows and publishes it.

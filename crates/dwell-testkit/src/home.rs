@@ -179,6 +179,11 @@ impl TestHome {
         command
     }
 
+    /// The binary's path.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// The binary as a command, for callers that spawn it or add to its environment.
     pub fn dwell_command(&self) -> Command {
         self.command(&self.binary)

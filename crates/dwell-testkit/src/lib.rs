@@ -20,6 +20,7 @@ mod project;
 mod remote;
 mod slot;
 mod ssh;
+mod terminal;
 mod wait;
 mod wireguard;
 
@@ -36,5 +37,6 @@ pub use project::{Project, git};
 pub use remote::{RemoteBench, SHOP_IMAGES, shop};
 pub use slot::free_port;
 pub use ssh::{SshTargets, Target};
+pub use terminal::Terminal;
 pub use wait::wait_until;
 pub use wireguard::WireGuard;

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use dwell_api::remote::{SeenEnvironment, Target};
 use dwell_api::{Code, Problem};
 use dwell_core::address::{Destination, loopback_addresses};
+use dwell_core::compose::{Port, Protocol};
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 use dwell_net::forward::{Forward, Listen};
 use dwell_net::names::Name;
@@ -131,19 +132,20 @@ fn forwards(peer: &Arc<Peer>, shown: &[SeenEnvironment], addresses: &Addresses) 
         for service in &seen.environment.services {
             let key = (seen.environment.id.clone(), service.name.clone());
             let Some(address) = addresses.get(&key) else { continue };
-            for (port, datagrams) in service.ports.iter().filter_map(|text| port(text)) {
+            for port in service.ports.iter().filter_map(|text| Port::read(text)) {
+                let place = SocketAddr::new(IpAddr::V4(*address), port.number);
+                let listen = match port.protocol {
+                    Protocol::Tcp => Listen::Tcp(place),
+                    Protocol::Udp => Listen::Udp(place),
+                    Protocol::Sctp => continue,
+                };
                 let target = Target::Service {
                     environment: key.0.clone(),
                     service: key.1.clone(),
-                    port,
-                    datagrams,
+                    port: port.number,
+                    datagrams: port.protocol == Protocol::Udp,
                 };
-                let place = SocketAddr::new(IpAddr::V4(*address), port);
-                all.push(Forward {
-                    listen: if datagrams { Listen::Udp(place) } else { Listen::Tcp(place) },
-                    head: head(&target),
-                    dialer: dialer.clone(),
-                });
+                all.push(Forward { listen, head: head(&target), dialer: dialer.clone() });
             }
         }
     }
@@ -153,16 +155,6 @@ fn forwards(peer: &Arc<Peer>, shown: &[SeenEnvironment], addresses: &Addresses) 
 /// A target as the head of a stream.
 pub(super) fn head(target: &Target) -> Bytes {
     serde_json::to_vec(target).unwrap_or_default().into()
-}
-
-/// `5432/tcp` as the API shows it: the number, and whether it takes datagrams.
-fn port(text: &str) -> Option<(u16, bool)> {
-    let (number, protocol) = text.split_once('/')?;
-    match protocol {
-        "tcp" => Some((number.parse().ok()?, false)),
-        "udp" => Some((number.parse().ok()?, true)),
-        _ => None,
-    }
 }
 
 fn set_names(
@@ -229,18 +221,4 @@ fn names(
             })
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_read_as_the_api_shows_them() {
-        assert_eq!(port("5432/tcp"), Some((5432, false)));
-        assert_eq!(port("53/udp"), Some((53, true)));
-        for other in ["5432", "1/sctp", "x/tcp", "70000/tcp"] {
-            assert_eq!(port(other), None, "{other}");
-        }
-    }
 }

@@ -9,9 +9,16 @@
 )]
 
 mod bench;
+mod crash;
+mod disk;
 mod hybrid;
+mod laptop;
 mod link;
 mod postgres;
+mod refused;
 mod shop;
+mod skew;
+mod spread;
+mod users;
 mod whole;
 mod work;

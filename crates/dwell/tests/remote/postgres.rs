@@ -33,8 +33,7 @@ impl Postgres {
 
     fn send(&mut self, kind: Option<u8>, body: &[u8]) -> io::Result<()> {
         let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
-        let message: Vec<u8> =
-            kind.into_iter().chain(length).chain(body.iter().copied()).collect();
+        let message: Vec<u8> = kind.into_iter().chain(length).chain(body.iter().copied()).collect();
         self.stream.write_all(&message)
     }
 
