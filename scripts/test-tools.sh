@@ -49,4 +49,5 @@ provide iptables iptables
 provide ps procps
 provide wireguard-go wireguard-go
 provide wg wireguard-tools
+provide dig bind9-dnsutils
 provide caddy caddy caddy.service

@@ -68,6 +68,8 @@ codes! {
     PoolExhausted = "pool_exhausted", 7, 409;
     /// The disk is full.
     DiskFull = "disk_full", 7, 507;
+    /// A node has not enough left for what is to start there.
+    NoRoom = "no_room", 7, 507;
     /// A program that dwell needs is not installed.
     ToolMissing = "tool_missing", 1, 424;
     /// A program that dwell ran ended with a failure.

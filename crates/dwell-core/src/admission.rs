@@ -35,7 +35,7 @@ pub struct Capacity {
     pub load: Option<f64>,
     /// Memory.
     pub memory: Option<Amount>,
-    /// Disk, where the engine keeps images and volumes.
+    /// Disk: the fuller of those that hold source trees and the engine's images and volumes.
     pub disk: Option<Amount>,
     /// Subnets that can still be allotted.
     pub free_subnets: Option<u32>,

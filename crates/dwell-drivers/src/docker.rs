@@ -7,6 +7,7 @@ mod image;
 mod network;
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -65,8 +66,8 @@ pub struct EngineInfo {
     pub version: String,
     /// Whether containers survive a restart of the engine.
     pub live_restore: bool,
-    /// The runc version, where it is told.
-    pub runc: Option<String>,
+    /// Where it keeps images and volumes.
+    pub root: Option<PathBuf>,
 }
 
 /// A Docker engine. Its socket need not exist yet; every call says so while it does not.
@@ -122,7 +123,7 @@ impl Engine {
         Ok(EngineInfo {
             version: info.server_version.unwrap_or_default(),
             live_restore: info.live_restore_enabled.unwrap_or_default(),
-            runc: None,
+            root: info.docker_root_dir.map(PathBuf::from),
         })
     }
 

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -40,10 +39,10 @@ pub trait Connector: Send + Sync + 'static {
 
 /// A byte stream to the other side, before anything was said on it.
 pub struct Link {
-    /// What comes.
-    pub read: Box<dyn AsyncRead + Send + Unpin>,
+    /// What comes. Of pipes, the ends that [`mux::pipes`] makes are the fastest.
+    pub read: Box<dyn mux::Reading>,
     /// What goes.
-    pub write: Box<dyn AsyncWrite + Send + Unpin>,
+    pub write: Box<dyn mux::Writing>,
     /// What the byte stream needs, such as a process; dropped after both halves.
     pub guard: Box<dyn Guard>,
 }

@@ -7,11 +7,13 @@ mod frame;
 mod inbox;
 mod link;
 mod output;
+mod pipe;
 mod pump;
 mod state;
 mod stream;
 mod window;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use error::{MuxError, ProtocolError, Reason, Refusal};
 pub use frame::{HEAD, REASON};
+pub use pipe::{PipeReader, PipeWriter, pipes};
 pub use pump::{Moved, Socket, pump};
 pub use stream::{Arrival, Stream};
 pub use window::WINDOW;
@@ -99,33 +102,41 @@ pub struct Incoming {
     arrivals: mpsc::UnboundedReceiver<Arrival>,
 }
 
-/// Starts a link over a byte stream, on the current tokio runtime.
-pub fn start<R, W>(read: R, write: W, side: Side, settings: Settings) -> (Mux, Incoming)
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
-    start_after(BytesMut::new(), read, write, side, settings)
+/// What a link can be read from.
+pub trait Reading: AsyncRead + Any + Send + Unpin {}
+
+impl<T: AsyncRead + Any + Send + Unpin> Reading for T {}
+
+/// What a link can be written to.
+pub trait Writing: AsyncWrite + Any + Send + Unpin {}
+
+impl<T: AsyncWrite + Any + Send + Unpin> Writing for T {}
+
+/// Starts a link over a byte stream, on the current tokio runtime. Of pipes, the ends that
+/// [`pipes`] makes are the fastest.
+pub fn start(
+    read: impl Reading,
+    write: impl Writing,
+    side: Side,
+    settings: Settings,
+) -> (Mux, Incoming) {
+    start_after(BytesMut::new(), Box::new(read), Box::new(write), side, settings)
 }
 
 /// The same where the first bytes of the link were read already.
-pub(crate) fn start_after<R, W>(
+pub(crate) fn start_after(
     first: BytesMut,
-    read: R,
-    write: W,
+    read: Box<dyn Reading>,
+    write: Box<dyn Writing>,
     side: Side,
     settings: Settings,
-) -> (Mux, Incoming)
-where
-    R: AsyncRead + Send + Unpin + 'static,
-    W: AsyncWrite + Send + Unpin + 'static,
-{
-    let link = Arc::new(Link::new(Box::new(write), side, settings));
+) -> (Mux, Incoming) {
+    let link = Arc::new(Link::new(&*read, write, side, settings));
     let mux = Mux { keep: Arc::new(Keep { link: Arc::clone(&link) }) };
     let (sender, arrivals) = mpsc::unbounded_channel();
     tokio::spawn(link::write(Arc::clone(&link)));
-    let reader = Reader { link, keep: Arc::downgrade(&mux.keep), arrivals: sender };
-    tokio::spawn(reader.run(Box::new(read), first));
+    let reader = Reader::new(link, Arc::downgrade(&mux.keep), sender);
+    tokio::spawn(reader.run(read, first));
     (mux, Incoming { arrivals })
 }
 

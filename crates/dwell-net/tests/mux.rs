@@ -16,7 +16,7 @@ use dwell_net::mux::{
     self, Incoming, Mux, MuxError, ProtocolError, Reason, Refusal, Settings, Side, Stream,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex, split};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -335,68 +335,4 @@ async fn a_peer_that_asks_and_does_not_read_is_cut_off() {
     tokio::spawn(async move { while far.write_all(&ping).await.is_ok() {} });
     let reason = timeout(LIMIT, near.closed()).await.unwrap();
     assert_eq!(reason, Reason::Protocol(ProtocolError::Unread));
-}
-
-async fn tcp_pair() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    (near, listener.accept().await.unwrap().0)
-}
-
-/// Two TCP connections joined by a stream: the outer ends.
-async fn pumped(near: &Mux, incoming: &mut Incoming) -> (TcpStream, TcpStream) {
-    let (opened, taken) = pair(near, incoming).await;
-    let ((client, a), (b, server)) = (tcp_pair().await, tcp_pair().await);
-    tokio::spawn(mux::pump(opened, a));
-    tokio::spawn(mux::pump(taken, b));
-    (client, server)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pump_carries_everything_and_both_ends() {
-    let ((near, _), (_far, mut incoming)) = link(&Settings::default());
-    let (mut client, mut server) = pumped(&near, &mut incoming).await;
-    let sent = noise(5, 20_000_000);
-    let copy = sent.clone();
-    let client = tokio::spawn(async move {
-        let (mut read, mut write) = client.split();
-        let writing = async {
-            write.write_all(&copy).await.unwrap();
-            write.shutdown().await.unwrap();
-        };
-        let mut back = Vec::new();
-        let (_, result) = tokio::join!(writing, read.read_to_end(&mut back));
-        result.unwrap();
-        back
-    });
-    let mut got = Vec::new();
-    timeout(LIMIT, server.read_to_end(&mut got)).await.unwrap().unwrap();
-    assert!(got == sent);
-    got.reverse();
-    server.write_all(&got).await.unwrap();
-    drop(server);
-    let back = timeout(LIMIT, client).await.unwrap().unwrap();
-    assert!(back == got);
-    while near.streams() > 0 {
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
-async fn a_pump_never_turns_a_break_into_an_end() {
-    let ((near, _), (far, mut incoming)) = link(&Settings::default());
-    let (mut client, server) = pumped(&near, &mut incoming).await;
-    client.write_all(b"half of it").await.unwrap();
-    server.set_zero_linger().unwrap();
-    drop(server);
-    let error = timeout(LIMIT, client.read_u8()).await.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    let (mut client, mut server) = pumped(&near, &mut incoming).await;
-    server.write_all(b"x").await.unwrap();
-    assert_eq!(client.read_u8().await.unwrap(), b'x');
-    far.close();
-    for end in [&mut client, &mut server] {
-        let error = timeout(LIMIT, end.read_u8()).await.unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    }
 }

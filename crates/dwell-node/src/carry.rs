@@ -10,10 +10,13 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+/// A piece of what a command wrote: whether to standard error, and the bytes.
+pub(crate) type Written = Result<(bool, Bytes), Problem>;
+
 /// The command's ends.
 pub(crate) struct Far<'a> {
-    /// What it writes: whether to standard error, and the bytes.
-    pub(crate) output: Pin<Box<dyn Stream<Item = Result<(bool, Bytes), Problem>> + Send + 'a>>,
+    /// What it writes.
+    pub(crate) output: Pin<Box<dyn Stream<Item = Written> + Send + 'a>>,
     /// Its standard input.
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
 }

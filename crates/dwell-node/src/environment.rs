@@ -1,5 +1,6 @@
 //! The steps of operations on environments: what each does, and how it is undone.
 
+mod admission;
 mod containers;
 mod create;
 mod delivery;
@@ -23,6 +24,7 @@ use dwell_core::config::ProjectConfig;
 use dwell_core::operation::Step;
 use serde_json::Value;
 
+pub(crate) use admission::{Manner, admit};
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
 pub(crate) use delivery::{delivered, receive};
@@ -32,7 +34,7 @@ pub(crate) use parts::{destroy as destroy_part, stop_one as stop_part};
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};
 pub(crate) use shared::{end_idle, start_again};
 pub(crate) use subnet::free as free_subnets;
-pub(crate) use up::{COMPOSE_FILE, bring_back, explain, stack};
+pub(crate) use up::{COMPOSE_FILE, bring_back, read_model, stack};
 
 use crate::operation::Context;
 

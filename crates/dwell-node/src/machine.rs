@@ -12,21 +12,35 @@ use crate::environment::free_subnets;
 use crate::node::Node;
 use crate::problem::{OrProblem, file};
 
-/// Looks at the machine.
-pub(crate) async fn look(node: &Node) -> Result<Machine, Problem> {
-    let seen = machine::look();
+/// What the kernel alone tells of what the machine has.
+pub(crate) fn glance(node: &Node) -> Result<Capacity, Problem> {
+    capacity(node, &machine::look())
+}
+
+fn capacity(node: &Node, seen: &machine::Machine) -> Result<Capacity, Problem> {
     let disk = machine::disk(&node.paths.data);
     let disk = disk.map_err(|error| file("looking at", &node.paths.data, &error))?;
-    // Without its engine a machine is still one.
-    let environments = environments(node).await.ok();
-    let capacity = Capacity {
+    Ok(Capacity {
         cpus: seen.cpus,
         load: seen.load,
         memory: seen.memory,
         disk: Some(disk),
-        free_subnets: free_subnets(node).await.ok(),
-        environments: environments.as_ref().map(|environments| environments.values().sum()),
-    };
+        ..Capacity::default()
+    })
+}
+
+/// Looks at the machine.
+pub(crate) async fn look(node: &Node) -> Result<Machine, Problem> {
+    let seen = machine::look();
+    // Without its engine a machine is still one.
+    let (environments, subnets, engine) =
+        tokio::join!(environments(node), free_subnets(node), node.engine.info());
+    let environments = environments.ok();
+    let mut capacity = capacity(node, &seen)?;
+    let of_engine = engine.ok().and_then(|engine| machine::disk(&engine.root?).ok());
+    capacity.disk = capacity.disk.into_iter().chain(of_engine).min_by_key(|disk| disk.free);
+    capacity.free_subnets = subnets.ok();
+    capacity.environments = environments.as_ref().map(|environments| environments.values().sum());
     Ok(Machine {
         host: seen.host,
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -4,6 +4,7 @@
 mod answer;
 mod bridge;
 mod connect;
+mod follow;
 mod mirror;
 mod publish;
 mod register;
@@ -36,6 +37,7 @@ pub(crate) use bridge::listen;
 pub(crate) use register::{add, open, remove};
 pub(crate) use whole::{follow, of_ours, sync, up};
 
+use follow::republish;
 use mirror::Mirror;
 
 /// How long a link may take to come up for a ping.
@@ -495,44 +497,4 @@ fn link(peer: &Peer) -> (LinkState, Option<Hello>) {
             (LinkState::Down { why: why.to_string(), fix }, hello)
         }
     }
-}
-
-/// Follows what a node shows while its link is up, and publishes it; when the link goes down,
-/// publishes that.
-async fn mirror_peer(node: Arc<Node>, peer: Arc<Peer>) {
-    let mut state = peer.carrier.state();
-    loop {
-        state.mark_unchanged();
-        if peer.down().is_some() {
-            republish(&node, &peer).await;
-            if state.changed().await.is_err() {
-                return;
-            }
-            continue;
-        }
-        if let Err(problem) = watch(&node, &peer).await {
-            tracing::debug!(%problem, node = %peer.remote.name, "it is not followed");
-        }
-        // Between a link that broke and the word of it.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-async fn watch(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<(), Problem> {
-    let mut client = node.remotes.client(&peer.remote.name).await?;
-    let mut lines = client.lines(endpoint::WATCH).await.map_err(ClientError::into_problem)?;
-    node.reconcile.notify_one();
-    while let Some(seen) = lines.next::<Seen>().await.map_err(ClientError::into_problem)? {
-        peer.mirror.put(seen, node.now());
-        republish(node, peer).await;
-    }
-    Ok(())
-}
-
-async fn republish(node: &Arc<Node>, peer: &Arc<Peer>) {
-    let notes = match publish::publish(node, peer).await {
-        Ok(notes) => notes,
-        Err(problem) => vec![problem.message],
-    };
-    *peer.notes.lock().unwrap_or_else(PoisonError::into_inner) = notes;
 }

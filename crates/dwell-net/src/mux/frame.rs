@@ -114,6 +114,11 @@ impl Head {
         Self { bytes, length: HEADER + body.len() }
     }
 
+    /// No header.
+    pub(crate) fn none() -> Self {
+        Self { bytes: [0; 2 * HEADER], length: 0 }
+    }
+
     /// The header of a frame of data whose body has this length.
     pub(crate) fn data(stream: u32, length: usize) -> Self {
         Self::new(Kind::Data, stream, length, &[])
@@ -176,8 +181,29 @@ impl Decoder {
         if length == 0 {
             return Ok(None);
         }
-        self.data = (length < missing).then_some((stream, missing - length));
+        self.passed(length);
         Ok(Some(Event::Data { stream, length }))
+    }
+
+    /// The stream whose data comes next, and how much of its frame is missing.
+    pub(crate) fn data(&self) -> Option<(u32, usize)> {
+        self.data
+    }
+
+    /// How much of what comes next is missing: a header, or the rest of a frame.
+    pub(crate) fn wants(&self, buffer: &BytesMut) -> usize {
+        let whole = match (self.data, buffer.first_chunk::<HEADER>()) {
+            (Some((_, missing)), _) => return missing,
+            (None, None) => HEADER,
+            (None, Some([_, a, b, c, ..])) => HEADER + u32::from_be_bytes([0, *a, *b, *c]) as usize,
+        };
+        whole.saturating_sub(buffer.len()).max(1)
+    }
+
+    /// Data did not come through the buffer.
+    pub(crate) fn passed(&mut self, length: usize) {
+        let rest = self.data.map(|(stream, missing)| (stream, missing.saturating_sub(length)));
+        self.data = rest.filter(|(_, missing)| *missing > 0);
     }
 }
 

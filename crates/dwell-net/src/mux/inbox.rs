@@ -53,6 +53,10 @@ impl Inbox {
         before - to.remaining()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.tail.is_empty()
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,35 +1,39 @@
 //! One link: its streams by number, what its reader does with each frame, and how it ends.
 
+use std::any::Any;
 use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use bytes::{BufMut, Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::alive::{Alive, Need, need};
 use super::error::{MuxError, ProtocolError, Reason, Refusal};
 use super::frame::{Control, Decoder, Event, HEAD};
-use super::output::{Output, Writing};
-use super::state::Shared;
+use super::output::Output;
+use super::pipe::{BULK, PipeReader, SPLICES};
+use super::state::{Passed, Shared};
 use super::stream::{Arrival, Stream};
-use super::window::Path;
-use super::{Keep, Mux, Settings, Side};
+use super::window::{Grant, Path};
+use super::{Keep, Mux, Reading, Settings, Side, Writing};
 
 /// How much is read at once, in bytes.
 const CHUNK: usize = 128 * 1024;
 /// A buffer with less space than this is not read into.
 const LEAST: usize = 16 * 1024;
 
-pub(crate) type Reading = Box<dyn AsyncRead + Send + Unpin>;
-
 /// What all streams of a link share.
 pub(crate) struct Link {
     side: Side,
     pub(crate) settings: Settings,
     pub(crate) output: Output,
+    /// Whether what is read can be passed on to a socket.
+    pub(crate) splices_in: bool,
     pub(crate) alive: Alive,
     streams: Mutex<Streams>,
     /// By how much windows may grow in all.
@@ -53,7 +57,12 @@ struct Streams {
 }
 
 impl Link {
-    pub(crate) fn new(io: Writing, side: Side, settings: Settings) -> Self {
+    pub(crate) fn new(
+        read: &dyn Reading,
+        write: Box<dyn Writing>,
+        side: Side,
+        settings: Settings,
+    ) -> Self {
         let next = match side {
             Side::Opening => 1,
             Side::Answering => 2,
@@ -61,7 +70,8 @@ impl Link {
         Self {
             side,
             // Of each stream at most an opening, an answer, data, credit, an end and a reset wait.
-            output: Output::new(io, 1024 + 6 * settings.streams),
+            output: Output::new(write, 1024 + 6 * settings.streams),
+            splices_in: SPLICES && pipe(read).is_some(),
             alive: Alive::new(),
             streams: Mutex::new(Streams { open: HashMap::new(), next, over: false }),
             spare: AtomicU32::new(settings.growth),
@@ -123,6 +133,12 @@ impl Link {
     pub(crate) fn path(&self) -> Path {
         let spare = self.spare.load(Ordering::Relaxed);
         Path { now: self.alive.now(), round_trip: self.alive.shortest(), spare }
+    }
+
+    /// Lets the other side send more.
+    pub(crate) fn grant(&self, stream: u32, grant: &Grant) {
+        self.grown(i64::from(grant.grown));
+        self.sent(self.output.add(Control::Credit { stream, bytes: grant.credit }));
     }
 
     /// A window grew, or one that had grown is gone (negative).
@@ -187,17 +203,36 @@ impl Link {
 
 /// The part of a link that reads.
 pub(crate) struct Reader {
-    pub(crate) link: Arc<Link>,
-    /// For streams that the other side opens; gone when nobody uses the link.
-    pub(crate) keep: Weak<Keep>,
-    pub(crate) arrivals: mpsc::UnboundedSender<Arrival>,
+    link: Arc<Link>,
+    /// Gone when nobody uses the link.
+    keep: Weak<Keep>,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    /// What came last was much data that might have been passed on inside the kernel.
+    bulk: bool,
+}
+
+/// What a reader does next.
+enum Next {
+    /// It looks at what it has.
+    More,
+    /// It reads at most so much.
+    Read(usize),
 }
 
 impl Reader {
+    /// `keep` is for the streams that the other side opens, which go to `arrivals`.
+    pub(crate) fn new(
+        link: Arc<Link>,
+        keep: Weak<Keep>,
+        arrivals: mpsc::UnboundedSender<Arrival>,
+    ) -> Self {
+        Self { link, keep, arrivals, bulk: false }
+    }
+
     /// Reads until the link ends, and ends it.
-    pub(crate) async fn run(mut self, mut io: Reading, mut buffer: BytesMut) {
+    pub(crate) async fn run(mut self, mut io: Box<dyn Reading>, mut buffer: BytesMut) {
         let link = Arc::clone(&self.link);
-        let mut reading = std::pin::pin!(self.read(&mut io, &mut buffer));
+        let mut reading = std::pin::pin!(self.read(&mut *io, &mut buffer));
         // Reading comes first, so that a process that was stopped for a while sees what has come
         // before it takes the other side for dead.
         let reason = tokio::select! {
@@ -217,23 +252,22 @@ impl Reader {
         link.fail(&reason);
     }
 
-    async fn read(&mut self, io: &mut Reading, buffer: &mut BytesMut) -> Reason {
+    async fn read(&mut self, io: &mut dyn Reading, buffer: &mut BytesMut) -> Reason {
         let mut decoder = Decoder::default();
         loop {
-            loop {
-                match decoder.next(buffer).and_then(|event| match event {
-                    Some(event) => self.handle(event, buffer).map(|()| true),
-                    None => Ok(false),
-                }) {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(error) => return error.into(),
-                }
-            }
-            if buffer.capacity() - buffer.len() < LEAST {
+            let result = match self.take(&mut decoder, buffer) {
+                Ok(()) => self.pass(pipe(io), &mut decoder, buffer).await,
+                Err(error) => Err(error.into()),
+            };
+            let most = match result {
+                Ok(Next::More) => continue,
+                Ok(Next::Read(most)) => most,
+                Err(reason) => return reason,
+            };
+            if buffer.capacity() - buffer.len() < LEAST.min(most) {
                 buffer.reserve(CHUNK);
             }
-            match io.read_buf(buffer).await {
+            match io.read_buf(&mut buffer.limit(most)).await {
                 Ok(0) => return Reason::Ended,
                 Ok(_) => self.link.alive.has_received(),
                 Err(error) => return Reason::broken(&error),
@@ -241,11 +275,66 @@ impl Reader {
         }
     }
 
+    /// Takes all whole frames, and what has come of the last.
+    fn take(&mut self, decoder: &mut Decoder, buffer: &mut BytesMut) -> Result<(), ProtocolError> {
+        while let Some(event) = decoder.next(buffer)? {
+            self.handle(event, buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Passes bulk data on inside the kernel, as long as that is possible, and says how much to
+    /// read after it. Data that was read cannot be passed on, so where more of the kind is to be
+    /// expected only the next header is read.
+    async fn pass(
+        &mut self,
+        pipe: Option<&PipeReader>,
+        decoder: &mut Decoder,
+        buffer: &mut BytesMut,
+    ) -> Result<Next, Reason> {
+        let Some(pipe) = pipe.filter(|_| self.link.splices_in) else {
+            return Ok(Next::Read(CHUNK));
+        };
+        let mut waited = false;
+        while let Some((stream, missing)) = decoder.data() {
+            let Some(shared) = self.link.find(stream).filter(|_| missing >= BULK) else {
+                self.bulk = false;
+                break;
+            };
+            match shared.pass(pipe.as_fd(), missing, || self.link.path())? {
+                Passed::Some(length, grant) => {
+                    decoder.passed(length);
+                    self.bulk = true;
+                    self.link.alive.has_received();
+                    grant.iter().for_each(|grant| self.link.grant(stream, grant));
+                }
+                Passed::Nothing => match pipe.try_read_buf(&mut buffer.limit(1)) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        pipe.readable().await.map_err(|error| Reason::broken(&error))?;
+                    }
+                    // The socket takes no more, or something came just now.
+                    Ok(1) => return Ok(Next::More),
+                    _ => break,
+                },
+                // Its user gets a turn to write what came before.
+                Passed::Busy if !waited => {
+                    waited = true;
+                    tokio::task::yield_now().await;
+                }
+                Passed::Busy | Passed::Never => {
+                    self.bulk = false;
+                    break;
+                }
+            }
+        }
+        Ok(Next::Read(if self.bulk { decoder.wants(buffer) } else { CHUNK }))
+    }
+
     fn handle(&mut self, event: Event, buffer: &mut BytesMut) -> Result<(), ProtocolError> {
         let link = &self.link;
         match event {
             Event::Data { stream, length } => match link.find(stream) {
-                Some(shared) => shared.receive(buffer, length)?,
+                Some(shared) => self.bulk = shared.receive(buffer, length)? && length >= BULK,
                 // It is over here, which the other side does not know yet.
                 None => drop(buffer.split_to(length)),
             },
@@ -342,4 +431,9 @@ async fn watch_over(link: &Link) -> Reason {
             Need::Dead(after) => return Reason::Silent { after },
         }
     }
+}
+
+/// The pipe that a link is read from, if it is one.
+fn pipe(read: &dyn Reading) -> Option<&PipeReader> {
+    (read as &dyn Any).downcast_ref()
 }

@@ -2,8 +2,10 @@
 //! so that streams take turns. Whoever adds a frame writes it at once where nothing else is being
 //! written; a task goes on where the carrier takes no more.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::task::{Context, Poll, Waker, ready};
@@ -12,40 +14,83 @@ use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 
+use super::Writing;
 use super::error::{ProtocolError, Reason};
-use super::frame::{Control, Head};
+use super::frame::Control;
+use super::frame::Head;
+use super::pipe::{PipeWriter, SPLICES, splice};
 use super::state::Shared;
 
 /// How many pieces one call of the system is given.
 const PIECES: usize = 64;
-
-pub(crate) type Writing = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// A frame that waits to be written.
 struct Entry {
     head: Head,
     /// What of `head` and `body` is written already.
     written: usize,
-    body: Bytes,
+    body: Body,
     /// Whose data it is; it may send more as soon as this has gone.
     owner: Option<Arc<Shared>>,
 }
 
+/// What follows a head.
+pub(crate) enum Body {
+    Bytes(Bytes),
+    /// So many bytes that wait in a socket, to be moved by the kernel.
+    Waiting(Arc<OwnedFd>, usize),
+}
+
+impl Body {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Waiting(_, length) => *length,
+        }
+    }
+}
+
 impl Entry {
+    /// What is to be written and is at hand.
     fn pieces(&self) -> [&[u8]; 2] {
         let head = self.head.as_slice();
-        let body = self.written.saturating_sub(head.len());
-        [head.get(self.written..).unwrap_or_default(), self.body.get(body..).unwrap_or_default()]
+        let done = self.written.saturating_sub(head.len());
+        let body = match &self.body {
+            Body::Bytes(bytes) => bytes.get(done..).unwrap_or_default(),
+            Body::Waiting(..) => &[],
+        };
+        [head.get(self.written..).unwrap_or_default(), body]
     }
 
     fn missing(&self) -> usize {
-        self.pieces().iter().map(|piece| piece.len()).sum()
+        (self.head.as_slice().len() + self.body.len()).saturating_sub(self.written)
+    }
+
+    /// Takes a little out of the socket, as an entry of its own that comes before.
+    fn loosen(&mut self) -> io::Result<Self> {
+        const LITTLE: usize = 4096;
+        let mut bytes = vec![0; LITTLE.min(self.missing())];
+        if let Body::Waiting(socket, length) = &mut self.body {
+            let read = rustix::io::retry_on_intr(|| rustix::io::read(&*socket, &mut bytes))?;
+            bytes.truncate(read);
+            *length = length.saturating_sub(read);
+        }
+        let body = Body::Bytes(bytes.into());
+        Ok(Self { head: Head::none(), written: 0, body, owner: None })
+    }
+
+    /// The socket from which comes what is to be written next.
+    fn socket(&self) -> Option<&Arc<OwnedFd>> {
+        match &self.body {
+            Body::Waiting(socket, _) if self.written >= self.head.as_slice().len() => Some(socket),
+            Body::Waiting(..) | Body::Bytes(_) => None,
+        }
     }
 }
 
 struct Writer {
     /// Nothing once the link is over.
-    io: Option<Writing>,
+    io: Option<Box<dyn Writing>>,
     batch: VecDeque<Entry>,
     /// The carrier took no more and wakes the task when it does; nobody else may ask it, as the
     /// task would not be woken then.
@@ -57,29 +102,43 @@ struct Writer {
 pub(crate) struct Output {
     queue: Mutex<VecDeque<Entry>>,
     most: usize,
+    /// Whether it takes what waits in a socket.
+    splices: bool,
     writer: Mutex<Writer>,
     wake: Notify,
 }
 
 impl Output {
     /// `most` is how many frames may wait, which is only reached by one who does not read.
-    pub(crate) fn new(io: Writing, most: usize) -> Self {
+    pub(crate) fn new(io: Box<dyn Writing>, most: usize) -> Self {
+        let splices = SPLICES && (&*io as &dyn Any).is::<PipeWriter>();
         let batch = VecDeque::new();
         let writer = Writer { io: Some(io), batch, blocked: false, unflushed: false };
-        Self { queue: Mutex::default(), most, writer: Mutex::new(writer), wake: Notify::new() }
+        Self {
+            queue: Mutex::default(),
+            most,
+            splices,
+            writer: Mutex::new(writer),
+            wake: Notify::new(),
+        }
+    }
+
+    /// Whether it takes what waits in a socket.
+    pub(crate) fn splices(&self) -> bool {
+        self.splices
     }
 
     /// Adds a frame without writing it: the task does, or who writes next, which puts a frame and
     /// the data that follows it into one call of the system.
     pub(crate) fn add(&self, control: Control) -> Result<(), Reason> {
         let (head, body) = control.encode();
-        self.push(Entry { head, written: 0, body, owner: None })?;
+        self.push(Entry { head, written: 0, body: Body::Bytes(body), owner: None })?;
         self.wake.notify_one();
         Ok(())
     }
 
     /// Adds a stream's frame of data and writes what can be written.
-    pub(crate) fn send(&self, owner: Arc<Shared>, body: Bytes) -> Result<(), Reason> {
+    pub(crate) fn send(&self, owner: Arc<Shared>, body: Body) -> Result<(), Reason> {
         let head = Head::data(owner.number(), body.len());
         self.push(Entry { head, written: 0, body, owner: Some(owner) })?;
         self.write()
@@ -88,7 +147,7 @@ impl Output {
     /// Adds a frame and writes what can be written.
     pub(crate) fn send_control(&self, control: Control) -> Result<(), Reason> {
         let (head, body) = control.encode();
-        self.push(Entry { head, written: 0, body, owner: None })?;
+        self.push(Entry { head, written: 0, body: Body::Bytes(body), owner: None })?;
         self.write()
     }
 
@@ -165,10 +224,12 @@ impl Output {
         self.drain().await?;
         std::future::poll_fn(|cx| {
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut writer.io {
-                Some(io) => Pin::new(io).poll_shutdown(cx),
-                None => Poll::Ready(Ok(())),
+            if let Some(io) = &mut writer.io {
+                ready!(Pin::new(io).poll_shutdown(cx))?;
             }
+            // Some kinds only end by this.
+            writer.io = None;
+            Poll::Ready(Ok(()))
         })
         .await
     }
@@ -205,17 +266,7 @@ impl Writer {
                 }
                 return Poll::Ready(Ok(()));
             }
-            let mut written = {
-                let mut slices = [IoSlice::new(&[]); PIECES];
-                let pieces = self.batch.iter().flat_map(Entry::pieces).filter(|p| !p.is_empty());
-                let mut count = 0;
-                for (slice, piece) in slices.iter_mut().zip(pieces) {
-                    *slice = IoSlice::new(piece);
-                    count += 1;
-                }
-                let slices = slices.get(..count).unwrap_or_default();
-                ready!(Pin::new(&mut *io).poll_write_vectored(cx, slices))?
-            };
+            let mut written = ready!(poll_write(&mut **io, &mut self.batch, cx))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -233,4 +284,36 @@ impl Writer {
             }
         }
     }
+}
+
+/// Writes of the batch what goes in one call of the system.
+fn poll_write(
+    io: &mut dyn Writing,
+    batch: &mut VecDeque<Entry>,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    if let Some(first) = batch.front_mut()
+        && let Some(socket) = first.socket()
+        && let Some(pipe) = (io as &dyn Any).downcast_ref::<PipeWriter>()
+    {
+        match splice(socket.as_fd(), pipe.as_fd(), first.missing()) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // The pipe is full, and only writing to it waits until it is not.
+                let loose = first.loosen()?;
+                batch.push_front(loose);
+            }
+            result => return Poll::Ready(result),
+        }
+    }
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    let mut count = 0;
+    // What waits in a socket goes by itself, after its head.
+    let waits = batch.iter().position(|entry| matches!(entry.body, Body::Waiting(..)));
+    let entries = batch.iter().take(waits.map_or(PIECES, |place| place + 1));
+    let pieces = entries.flat_map(Entry::pieces).filter(|piece| !piece.is_empty());
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = IoSlice::new(piece);
+        count += 1;
+    }
+    Pin::new(io).poll_write_vectored(cx, slices.get(..count).unwrap_or_default())
 }

@@ -2,25 +2,30 @@
 //! while there is something in it.
 
 use std::io;
-use std::pin::Pin;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use tokio::io::AsyncWrite;
+use rustix::io::ioctl_fionread;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::output::Body;
+use super::pipe::BULK;
 use super::stream::Stream;
 
 /// What a socket is read into first; it doubles while reads fill it.
 const FIRST: usize = 8 * 1024;
 const MOST: usize = 64 * 1024;
+/// A stream that brought so much, in bytes, is worth another file descriptor.
+const OUTLET: u64 = 256 * 1024;
 
 /// A socket that says when there is something to read before a buffer is made for it.
-pub trait Socket: AsyncWrite + Send + Unpin {
+pub trait Socket: AsyncRead + AsyncWrite + AsFd + Send + Unpin {
     /// Waits until reading may give something.
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-    /// Reads what there is; `WouldBlock` when there is nothing.
-    fn try_read(&self, buffer: &mut bytes::buf::Limit<&mut BytesMut>) -> io::Result<usize>;
     /// Sends small pieces at once.
     fn send_at_once(&self);
     /// Makes the other side see an error instead of an end when it is dropped.
@@ -30,10 +35,6 @@ pub trait Socket: AsyncWrite + Send + Unpin {
 impl Socket for TcpStream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Self::poll_read_ready(self, cx)
-    }
-
-    fn try_read(&self, buffer: &mut bytes::buf::Limit<&mut BytesMut>) -> io::Result<usize> {
-        self.try_read_buf(buffer)
     }
 
     fn send_at_once(&self) {
@@ -49,10 +50,6 @@ impl Socket for TcpStream {
 impl Socket for UnixStream {
     fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Self::poll_read_ready(self, cx)
-    }
-
-    fn try_read(&self, buffer: &mut bytes::buf::Limit<&mut BytesMut>) -> io::Result<usize> {
-        self.try_read_buf(buffer)
     }
 
     fn send_at_once(&self) {}
@@ -82,8 +79,11 @@ pub async fn pump<S: Socket>(stream: Stream, socket: S) -> io::Result<Moved> {
         moved: Moved::default(),
         up_ended: false,
         down_ended: false,
+        inlet: None,
+        outlet: false,
     };
     let result = std::future::poll_fn(|cx| pump.poll(cx)).await;
+    pump.moved.down += pump.stream.passed();
     if result.is_err() {
         pump.socket.end_with_error();
     }
@@ -99,6 +99,10 @@ struct Pump<S> {
     moved: Moved,
     up_ended: bool,
     down_ended: bool,
+    /// The socket, for what the kernel takes out of it.
+    inlet: Option<Arc<OwnedFd>>,
+    /// The stream knows the socket, for what the kernel puts into it.
+    outlet: bool,
 }
 
 impl<S: Socket> Pump<S> {
@@ -121,33 +125,63 @@ impl<S: Socket> Pump<S> {
     fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let room = ready!(self.stream.poll_room(cx))?;
-            ready!(self.socket.poll_read_ready(cx))?;
+            if self.socket.poll_read_ready(cx)?.is_pending() {
+                self.buffer = BytesMut::new();
+                self.size = FIRST;
+                return Poll::Pending;
+            }
+            let waiting = self.waiting()?;
+            if waiting >= BULK
+                && let Some(socket) = &self.inlet
+            {
+                let length = waiting.min(room);
+                self.moved.up += length as u64;
+                self.stream.send(Body::Waiting(Arc::clone(socket), length));
+                continue;
+            }
             let size = self.size.min(room);
             self.buffer.reserve(size);
-            match self.socket.try_read(&mut (&mut self.buffer).limit(size)) {
-                Ok(0) => {
+            let mut space = (&mut self.buffer).limit(size);
+            match pin!(self.socket.read_buf(&mut space)).poll(cx) {
+                Poll::Ready(Ok(0)) => {
                     self.buffer = BytesMut::new();
                     return Poll::Ready(self.stream.finish());
                 }
-                Ok(length) => {
+                Poll::Ready(Ok(length)) => {
                     if length == self.size {
                         self.size = (2 * length).min(MOST);
                     }
                     self.moved.up += length as u64;
-                    self.stream.send(self.buffer.split().freeze());
+                    self.stream.send(Body::Bytes(self.buffer.split().freeze()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
                     self.buffer = BytesMut::new();
                     self.size = FIRST;
+                    return Poll::Pending;
                 }
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
+    }
+
+    /// How much the kernel could take out of the socket itself.
+    fn waiting(&mut self) -> io::Result<usize> {
+        if self.inlet.is_none() && self.size == MOST && self.stream.splices_out() {
+            self.inlet = Some(Arc::new(self.socket.as_fd().try_clone_to_owned()?));
+        }
+        let Some(socket) = &self.inlet else { return Ok(0) };
+        Ok(usize::try_from(ioctl_fionread(socket)?).unwrap_or(0))
     }
 
     fn poll_down(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if self.chunk.is_empty() {
+                if self.moved.down >= OUTLET && !self.outlet {
+                    self.outlet = true;
+                    if self.stream.splices_in() {
+                        self.stream.set_outlet(self.socket.as_fd().try_clone_to_owned()?);
+                    }
+                }
                 match ready!(self.stream.poll_chunk(cx))? {
                     Some(chunk) => self.chunk = chunk,
                     None => return Pin::new(&mut self.socket).poll_shutdown(cx),

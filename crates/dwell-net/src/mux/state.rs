@@ -1,6 +1,8 @@
 //! What both halves of the work on a stream share: the link's reader puts in, the stream's user
 //! takes out. Nothing here waits or writes; what is to be sent is returned.
 
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -10,6 +12,7 @@ use tokio::io::ReadBuf;
 use super::error::{ProtocolError, Refusal};
 use super::frame::DATA;
 use super::inbox::Inbox;
+use super::pipe::splice;
 use super::window::{Grant, Path, WINDOW, Window};
 
 /// One stream of a link.
@@ -31,6 +34,12 @@ struct State {
     finished: bool,
     accepted: bool,
     failure: Option<Refusal>,
+    /// Where data may go without passing through here, while none is on its way there.
+    outlet: Option<OwnedFd>,
+    /// The user has a chunk that it may not have written yet.
+    chunk_out: bool,
+    /// How much went that way.
+    passed: u64,
     reader: Option<Waker>,
     writer: Option<Waker>,
     opener: Option<Waker>,
@@ -40,6 +49,18 @@ struct State {
 pub(crate) struct Taken<T> {
     pub what: T,
     pub grant: Option<Grant>,
+}
+
+/// What came of passing data on inside the kernel.
+pub(crate) enum Passed {
+    /// So much was passed on.
+    Some(usize, Option<Grant>),
+    /// There is nothing in the pipe, or no room in the socket.
+    Nothing,
+    /// What came before has to be written first.
+    Busy,
+    /// This stream's data is read.
+    Never,
 }
 
 /// What is left of a stream when its user lets go of it.
@@ -62,6 +83,9 @@ impl Shared {
             finished: false,
             accepted,
             failure: None,
+            outlet: None,
+            chunk_out: false,
+            passed: 0,
             reader: None,
             writer: None,
             opener: None,
@@ -77,20 +101,67 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Data has come: the first `length` bytes of `buffer`.
+    /// Data has come: the first `length` bytes of `buffer`. Says whether there is an outlet for
+    /// such data.
     pub(crate) fn receive(
         &self,
         buffer: &mut BytesMut,
         length: usize,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<bool, ProtocolError> {
         let mut state = self.lock();
         if state.ended {
             return Err(ProtocolError::AfterEnd { stream: self.number });
         }
         state.window.received(self.number, length)?;
         state.inbox.push(buffer, length);
+        let outlet = state.outlet.is_some();
         wake(state, |state| state.reader.take());
-        Ok(())
+        Ok(outlet)
+    }
+
+    /// Passes on at most `length` bytes of its data from `pipe` inside the kernel, where its user
+    /// has an outlet for that.
+    pub(crate) fn pass(
+        &self,
+        pipe: BorrowedFd<'_>,
+        length: usize,
+        path: impl FnOnce() -> Path,
+    ) -> Result<Passed, ProtocolError> {
+        let mut state = self.lock();
+        let Some(outlet) = &state.outlet else { return Ok(Passed::Never) };
+        if state.ended {
+            return Err(ProtocolError::AfterEnd { stream: self.number });
+        }
+        if state.chunk_out || !state.inbox.is_empty() {
+            return Ok(Passed::Busy);
+        }
+        // The lock is held, so that the user cannot take or write anything meanwhile.
+        match splice(pipe, outlet.as_fd(), state.window.within(self.number, length)?) {
+            Ok(0) => Ok(Passed::Nothing),
+            Ok(length) => {
+                state.window.received(self.number, length)?;
+                state.passed += length as u64;
+                let grant = state.take(length, path);
+                Ok(Passed::Some(length, grant))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Passed::Nothing),
+            Err(_) => {
+                // The user will see the error itself.
+                state.outlet = None;
+                Ok(Passed::Never)
+            }
+        }
+    }
+
+    /// From now on data may be passed on to `outlet`. Whoever gives one takes data by
+    /// [`Self::poll_chunk`] and asks for a chunk only when it has written the one before.
+    pub(crate) fn set_outlet(&self, outlet: OwnedFd) {
+        self.lock().outlet = Some(outlet);
+    }
+
+    /// How much was passed on.
+    pub(crate) fn passed(&self) -> u64 {
+        self.lock().passed
     }
 
     /// The other side has sent all; says whether the stream is over.
@@ -192,8 +263,10 @@ impl Shared {
         path: impl FnOnce() -> Path,
     ) -> Poll<Result<Option<Taken<Bytes>>, Refusal>> {
         let mut state = self.lock();
+        state.chunk_out = false;
         match state.inbox.pop() {
             Some(what) => {
+                state.chunk_out = true;
                 let grant = state.take(what.len(), path);
                 Poll::Ready(Ok(Some(Taken { what, grant })))
             }
@@ -219,6 +292,7 @@ impl Shared {
     pub(crate) fn leave(&self) -> Leftover {
         let mut state = self.lock();
         state.inbox.clear();
+        state.outlet = None;
         let reset = state.failure.is_none() && !(state.finished && state.ended);
         if reset {
             state.failure = Some(Refusal::Reset);

@@ -1,6 +1,7 @@
 //! What users of a link hold: streams, and arrivals that become streams.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -12,6 +13,7 @@ use super::Mux;
 use super::error::Refusal;
 use super::frame::{Control, REASON};
 use super::link::Link;
+use super::output::Body;
 use super::state::Shared;
 use super::window::Grant;
 
@@ -48,10 +50,30 @@ impl Stream {
     }
 
     /// Sends bytes for which there was room.
-    pub(crate) fn send(&self, bytes: Bytes) {
-        self.shared.send(bytes.len());
+    pub(crate) fn send(&self, body: Body) {
+        self.shared.send(body.len());
         let link = self.link();
-        link.sent(link.output.send(Arc::clone(&self.shared), bytes));
+        link.sent(link.output.send(Arc::clone(&self.shared), body));
+    }
+
+    /// Whether it can send what waits in a socket.
+    pub(crate) fn splices_out(&self) -> bool {
+        self.link().output.splices()
+    }
+
+    /// Whether what comes can be passed on to a socket.
+    pub(crate) fn splices_in(&self) -> bool {
+        self.link().splices_in
+    }
+
+    /// See [`Shared::set_outlet`].
+    pub(crate) fn set_outlet(&self, outlet: OwnedFd) {
+        self.shared.set_outlet(outlet);
+    }
+
+    /// How much was passed on to the outlet.
+    pub(crate) fn passed(&self) -> u64 {
+        self.shared.passed()
     }
 
     /// Ends this side's direction.
@@ -81,11 +103,9 @@ impl Stream {
     }
 
     fn grant(&self, grant: Option<Grant>) {
-        let Some(Grant { credit, grown }) = grant else { return };
-        let link = self.link();
-        link.grown(i64::from(grown));
-        let stream = self.shared.number();
-        link.sent(link.output.add(Control::Credit { stream, bytes: credit }));
+        if let Some(grant) = grant {
+            self.link().grant(self.shared.number(), &grant);
+        }
     }
 }
 
@@ -116,7 +136,7 @@ impl AsyncWrite for Stream {
         }
         let room = ready!(self.poll_room(cx))?;
         let part = buf.get(..room).unwrap_or(buf);
-        self.send(Bytes::copy_from_slice(part));
+        self.send(Body::Bytes(Bytes::copy_from_slice(part)));
         Poll::Ready(Ok(part.len()))
     }
 

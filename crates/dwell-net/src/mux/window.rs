@@ -9,6 +9,8 @@ pub const WINDOW: u32 = 256 * 1024;
 /// More is allowed at the latest when so much was taken since the last time, in bytes. Small, so
 /// that a slow link hears from the receiver often.
 const STEP: u32 = 128 * 1024;
+/// What does not count as time: switching between processes takes as long.
+const SLACK: Duration = Duration::from_millis(2);
 /// The largest window, in bytes: 100 ms of a link of 1.3 Gbit/s.
 const MOST: u32 = 16 * 1024 * 1024;
 
@@ -51,6 +53,14 @@ impl Window {
         Self { size: WINDOW, left: WINDOW, taken: 0, round: 0, round_began: Duration::ZERO }
     }
 
+    /// As much of `length` as may come now, at least 1.
+    pub(crate) fn within(&self, stream: u32, length: usize) -> Result<usize, ProtocolError> {
+        match length.min(self.left as usize) {
+            0 => Err(ProtocolError::Overrun { stream }),
+            within => Ok(within),
+        }
+    }
+
     /// Data has come.
     pub(crate) fn received(&mut self, stream: u32, length: usize) -> Result<(), ProtocolError> {
         let left = u32::try_from(length).ok().and_then(|length| self.left.checked_sub(length));
@@ -58,8 +68,8 @@ impl Window {
         Ok(())
     }
 
-    /// Data was taken by its reader; says when to allow more. A window that is used up faster than
-    /// within two round trips holds the sender back, so it doubles.
+    /// Data was taken by its reader; says when to allow more. A window that is used up within two
+    /// round trips, or within no time at all, holds the sender back, so it doubles.
     pub(crate) fn taken(&mut self, length: usize, path: impl FnOnce() -> Path) -> Option<Grant> {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         self.taken = self.taken.saturating_add(length);
@@ -71,7 +81,7 @@ impl Window {
         if self.round >= self.size {
             let path = path();
             let lasted = path.now.saturating_sub(self.round_began);
-            if path.round_trip.is_some_and(|round_trip| lasted < 2 * round_trip) {
+            if path.round_trip.is_some_and(|round_trip| lasted < 2 * round_trip + SLACK) {
                 grown = self.size.min(path.spare).min(MOST.saturating_sub(self.size));
                 self.size += grown;
             }

@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dwell_api::environment::{CreateEnvironment, Destroy, Environment as Shown, InProject, Up};
+use dwell_api::environment::{
+    CreateEnvironment, Destroy, Environment as Shown, Flags, InProject, Up,
+};
 use dwell_api::remote::Delivery;
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::compose::{
     self, Division, Journey, Part, Port, Specification, bonds, part, travel,
 };
 use dwell_core::environment::Environment;
-use dwell_core::placement::{Placement, Wishes, place};
+use dwell_core::placement::{Placed, Placement, Wishes, place};
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -30,24 +32,9 @@ pub(super) fn decide(context: &mut Context) -> Result<(), Problem> {
         return Ok(());
     }
     let Some(reading) = &context.reading else { return Ok(()) };
-    let up = &context.request.up;
-    let nodes: BTreeSet<NodeName> = context.node.remotes.names().into_iter().collect();
-    let placed = place(&Wishes {
-        services: &reading.services,
-        bonds: &bonds(&reading.model).or_problem()?,
-        project: &reading.config.place,
-        reverse: &reading.config.reverse,
-        recorded: &context.environment.options.placement,
-        flags: &up.placement,
-        nodes: &nodes,
-    })
-    .or_problem()?;
+    let flags = &context.request.up.placement;
+    let placed = placed(&context.node, &context.environment, reading, flags)?;
     let placement = placed.placement;
-    if !placement.home.is_local() {
-        let (label, home) = (context.environment.label(), &placement.home);
-        return Err(Problem::new(Code::Conflict, format!("`{label}` has its home here"))
-            .hint(format!("`dwell move {label} --to {home}` moves it; `--agent local` keeps its tree here and runs the services there")));
-    }
     for note in &placed.notes {
         context.operation.note(note.to_string());
     }
@@ -58,6 +45,33 @@ pub(super) fn decide(context: &mut Context) -> Result<(), Problem> {
     context.environment.options.placement = placed.choices;
     context.environment.placement = (!placement.is_whole()).then_some(placement);
     Ok(())
+}
+
+/// Where every service of an environment of this node is to run.
+pub(super) fn placed(
+    node: &Node,
+    environment: &Environment,
+    reading: &Reading,
+    flags: &Flags,
+) -> Result<Placed, Problem> {
+    let nodes: BTreeSet<NodeName> = node.remotes.names().into_iter().collect();
+    let placed = place(&Wishes {
+        services: &reading.services,
+        bonds: &bonds(&reading.model).or_problem()?,
+        project: &reading.config.place,
+        reverse: &reading.config.reverse,
+        recorded: &environment.options.placement,
+        flags,
+        nodes: &nodes,
+    })
+    .or_problem()?;
+    let home = &placed.placement.home;
+    if !home.is_local() {
+        let label = environment.label();
+        return Err(Problem::new(Code::Conflict, format!("`{label}` has its home here"))
+            .hint(format!("`--agent local` keeps its tree here and runs the services on `{home}`; to have it there, destroy it here first")));
+    }
+    Ok(placed)
 }
 
 /// The part of one node, as it follows from the reading.

@@ -1,23 +1,25 @@
 //! From a request to an operation: names resolved, trust checked, what was there before
 //! recorded, one operation an environment at a time.
 
+mod home;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_api::environment::{
-    AgentPlace, CreateEnvironment, Destroy, Flags, Losses, Up, Variables,
-};
+use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up, Variables};
 use dwell_api::event::Outcome;
 use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem};
+use dwell_core::admission::Demand;
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::Kind;
 use dwell_core::placement::Choices;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName};
 
+use super::admission;
 use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
@@ -49,6 +51,10 @@ pub(crate) async fn begin_create(
             .hint("use `dwell up`, or another name"));
     }
     refuse_what_is_there(&environment)?;
+    let here = BTreeMap::from([(NodeName::local(), Demand::default())]);
+    for note in admission::admit(&node, &here, admission::Manner::of(create.strict)).await? {
+        operation.note(note);
+    }
     let variables: BTreeMap<String, String> = create.variables.0.iter().cloned().collect();
     let request = Request {
         environment,
@@ -80,7 +86,7 @@ pub(crate) async fn begin_up(
         std::mem::take(&mut up.variables).0.into_iter().collect();
     let delivery = up.delivery.take();
     if delivery.is_none()
-        && let Some((there, existing)) = elsewhere(&node, name, project, &up).await?
+        && let Some((there, existing)) = home::elsewhere(&node, name, project, &up).await?
     {
         up.variables = Variables(variables.into_iter().collect());
         let done = crate::remote::up(&node, &operation, key, &there, existing, up).await;
@@ -136,54 +142,15 @@ pub(crate) async fn begin_up(
     if kind == Kind::Up {
         before.volumes = volumes(&node, &environment).await?;
     }
+    if up.strict && delivery.is_none() {
+        let ran = before.ran;
+        admission::check_ahead(&node, &environment, &up.placement, &variables, ran).await?;
+    }
     let create = create.map(|c| CreateEnvironment { variables: Default::default(), ..c });
     let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
     merge_choices(&mut request);
     let context = Context::new(node, operation, kind, request, variables);
     run(context.delivered(delivery), key).await
-}
-
-/// The other node that an environment has its home on, or is to have, and its identity there.
-async fn elsewhere(
-    node: &Node,
-    name: &str,
-    project: Option<&ProjectName>,
-    up: &Up,
-) -> Result<Option<(NodeName, Option<EnvironmentId>)>, Problem> {
-    let here = match &up.create {
-        Some(create) => meant(node, name, project, create).await?,
-        None => match node.find(name, project).await {
-            Err(problem) if problem.code == Code::NotFound => None,
-            found => Some(found?),
-        },
-    };
-    if here.is_some() {
-        return Ok(None);
-    }
-    let of = match (&up.create, project) {
-        (_, Some(project)) => Some(project.clone()),
-        (Some(create), None) if is_project(create) => Some(own_project(create).await?),
-        _ => None,
-    };
-    let wanted = wanted_home(&up.placement);
-    if let Some((there, id)) = node.remotes.find(name, of.as_ref()) {
-        if let Some(other) = wanted.filter(|wanted| **wanted != there) {
-            let message = format!("environment `{name}` has its home on node `{there}`");
-            return Err(Problem::new(Code::Conflict, message)
-                .hint(format!("`dwell move {name} --to {other}` moves it")));
-        }
-        return Ok(Some((there, Some(id))));
-    }
-    Ok(wanted.filter(|_| up.create.is_some()).map(|there| (there.clone(), None)))
-}
-
-/// The node that flags alone make the home: everything is to run there, with the agent.
-fn wanted_home(flags: &Flags) -> Option<&NodeName> {
-    let whole = flags.remote_services.is_empty()
-        && flags.local_services.is_empty()
-        && flags.agent != Some(AgentPlace::Local);
-    let there = flags.remote.as_ref().filter(|node| whole && !node.is_local())?;
-    flags.place.iter().all(|own| own.node == *there).then_some(there)
 }
 
 /// Takes an environment down.

@@ -42,11 +42,45 @@ async fn read(
     if let Some(model) = kept(&file, &stamp) {
         return Ok((model, config, stamp));
     }
-    let read = project::compose(environment, &config, variables);
-    let mut model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
-    project::label_model(&mut model, &config);
+    let model = read_model(environment, &config, variables).await?;
     keep(&file, &stamp, &model)?;
     Ok((model, config, stamp))
+}
+
+/// The model of the project in an environment's directory, as compose and the configuration say.
+pub(crate) async fn read_model(
+    environment: &Environment,
+    config: &ProjectConfig,
+    variables: &BTreeMap<String, String>,
+) -> Result<Value, Problem> {
+    let read = project::compose(environment, config, variables);
+    let mut model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
+    project::label_model(&mut model, config);
+    Ok(model)
+}
+
+/// Reads the project of an environment that may not be there yet: from its source, if so.
+pub(super) async fn read_without_keeping(
+    environment: &Environment,
+    variables: &BTreeMap<String, String>,
+) -> Result<Reading, Problem> {
+    let source = Environment { root: environment.source.clone(), ..environment.clone() };
+    let place = if environment.tree.is_some() { environment } else { &source };
+    let config = project::load(place.directory()).await?;
+    let model = read_model(place, &config, variables).await?;
+    reading(model, config, Stamp::default())
+}
+
+fn reading(model: Value, config: ProjectConfig, stamp: Stamp) -> Result<Reading, Problem> {
+    Ok(Reading {
+        services: compose::services(&model).or_problem()?,
+        model,
+        config,
+        relays: BTreeMap::new(),
+        away: BTreeMap::new(),
+        subnets: BTreeMap::new(),
+        stamp,
+    })
 }
 
 /// Reads a new environment's project before anybody asks for it, so that its first `up` need not.
@@ -68,8 +102,8 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
         Some(_) => delivery::read(&context.node, environment).await?,
         None => read(&context.node, environment, &context.variables).await?,
     };
-    let services = compose::services(&model).or_problem()?;
-    if services.is_empty() {
+    let reading = reading(model, config, stamp)?;
+    if reading.services.is_empty() {
         let place = environment.directory().display();
         return Err(Problem::new(
             Code::InvalidCompose,
@@ -77,20 +111,13 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
         )
         .hint("activate a profile with `--profile`, or check the compose files"));
     }
-    context.reading = Some(Reading {
-        model,
-        config,
-        services,
-        relays: BTreeMap::new(),
-        away: BTreeMap::new(),
-        subnets: BTreeMap::new(),
-        stamp,
-    });
-    super::parts::decide(context)
+    context.reading = Some(reading);
+    super::parts::decide(context)?;
+    super::admission::check(context).await
 }
 
 /// The problem of a project that compose does not read.
-pub(crate) fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
+fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
     let missing = matches!(&error, ComposeError::Invalid { why, .. } if why.contains("no configuration file"));
     let problem = error.into_problem();
     if missing {

@@ -8,8 +8,9 @@ use dwell_core::NodeName;
 use dwell_core::remote::Remote;
 use dwell_net::carrier::Carrier;
 
+use super::follow::mirror_peer;
 use super::mirror::{self, Mirror};
-use super::{Peer, answer, connect, mirror_peer};
+use super::{Peer, answer, connect};
 use crate::facts::make_directory;
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -27,7 +28,7 @@ pub(crate) async fn open(node: &Arc<Node>) -> Result<(), Problem> {
 pub(crate) async fn add(node: &Arc<Node>, remote: Remote) -> Result<Arc<Peer>, Problem> {
     match node.store.add_remote(&remote).await {
         Err(dwell_store::StoreError::Exists) => {
-            node.store.put_remote(&remote).await.or_problem()?
+            node.store.put_remote(&remote).await.or_problem()?;
         }
         added => added.or_problem()?,
     }

@@ -112,10 +112,10 @@ fn listen(
             add(&port_socket(*port), &target);
         }
     }
-    for failed in node.remotes.forwards.set(&owner(id), forwards) {
-        return Err(Problem::new(dwell_api::Code::State, failed.to_string()));
+    match node.remotes.forwards.set(&owner(id), forwards).first() {
+        Some(failed) => Err(Problem::new(dwell_api::Code::State, failed.to_string())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn owner(id: &EnvironmentId) -> String {

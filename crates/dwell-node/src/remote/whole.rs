@@ -10,12 +10,13 @@ use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up}
 use dwell_api::event::Outcome;
 use dwell_api::remote::{Delivery, SeenEnvironment};
 use dwell_api::{ClientError, Code, Event, Problem, StepState, endpoint};
+use dwell_core::admission::Demand;
 use dwell_core::compose::{self, Journey, Specification};
 use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::planned;
+use crate::environment::{Manner, admit, planned, read_model};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -45,7 +46,10 @@ pub(crate) async fn up(
     };
     if let Some(create) = create {
         let telling = Telling::begin(operation, &format!("sending sources to {there}"));
-        let (delivery, notes) = deliver(node, there, &create, up.force, &variables).await?;
+        let runs = existing.as_ref().is_some_and(|id| node.remotes.runs(there, id));
+        let admission = (!runs).then(|| Manner::of(up.strict));
+        let (delivery, notes) =
+            deliver(node, there, &create, up.force, &variables, admission).await?;
         for note in notes {
             operation.note(note);
         }
@@ -84,18 +88,23 @@ fn as_it_was_made(
     CreateEnvironment { source, project: Some(seen.environment.project.clone()), ..create }
 }
 
-/// Resolves a project here and sends its sources; gives what the other node needs besides, and
-/// what people should know.
+/// Resolves a project here and sends its sources, if the other node has room for what is to start
+/// there; gives what it needs besides, and what people should know.
 async fn deliver(
     node: &Arc<Node>,
     there: &NodeName,
     create: &CreateEnvironment,
     force: bool,
     variables: &BTreeMap<String, String>,
+    admission: Option<Manner>,
 ) -> Result<(Delivery, Vec<String>), Problem> {
     let planned = Environment { tree: None, ..planned(node, create).await? };
     let environment = Environment { root: planned.source.clone(), ..planned };
-    let resolved = resolve(node, &environment, variables).await?;
+    let mut resolved = resolve(node, &environment, variables).await?;
+    if let Some(manner) = admission {
+        let demand = BTreeMap::from([(there.clone(), resolved.demand)]);
+        resolved.notes.extend(admit(node, &demand, manner).await?);
+    }
     let sent = travel::send(node, there, &environment, &resolved.extra).await?;
     let delivery = Delivery {
         from: node.id.clone(),
@@ -121,7 +130,7 @@ pub(crate) async fn sync(
     let missing = || Problem::new(Code::NotFound, format!("there is no environment `{id}`"));
     let create = of_ours(node, &seen.ok_or_else(missing)?)?;
     let variables = std::env::vars().collect();
-    let (delivery, notes) = deliver(node, there, &create, force, &variables).await?;
+    let (delivery, notes) = deliver(node, there, &create, force, &variables, None).await?;
     let body = Sync { force, delivery: Some(delivery) };
     let path = endpoint::fill(endpoint::SYNC, &[id.as_str()]);
     let key = format!("sync-{id}-{}", node.now());
@@ -164,6 +173,8 @@ pub(crate) fn of_ours(node: &Node, seen: &SeenEnvironment) -> Result<CreateEnvir
 /// A project as it was resolved here.
 pub(super) struct Resolved {
     pub(super) specification: Specification,
+    /// What it asks of its node.
+    pub(super) demand: Demand,
     /// Paths of the source tree that the services need.
     pub(super) extra: Vec<TreePath>,
     /// What people should know.
@@ -179,10 +190,7 @@ async fn resolve(
 ) -> Result<Resolved, Problem> {
     let config = project::load(environment.directory()).await?;
     let trusted = project::trust_subject(environment.directory(), &config).await;
-    let read = project::compose(environment, &config, variables);
-    let mut model =
-        read.config().await.map_err(|e| crate::environment::explain(e, environment.directory()))?;
-    project::label_model(&mut model, &config);
+    let model = read_model(environment, &config, variables).await?;
     let root = travel::root(node, &environment.source).await?;
     let services: BTreeSet<ServiceName> =
         compose::services(&model).or_problem()?.into_keys().collect();
@@ -202,6 +210,7 @@ async fn resolve(
             hostnames: project::hostnames(&config)?,
             ..specification
         },
+        demand: compose::demand(&model, &services).or_problem()?,
         extra: luggage.needs.into_iter().map(|luggage| luggage.path).collect(),
         notes: luggage.notes.iter().map(ToString::to_string).collect(),
         trusted: trusted.map(|subject| subject.hash),

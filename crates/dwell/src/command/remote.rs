@@ -3,6 +3,8 @@
 mod bring;
 mod init;
 
+use std::time::{Duration, Instant};
+
 use dwell_api::remote::{Machine, Pong, RemoteNode};
 use dwell_api::{Code, Problem, endpoint};
 use dwell_core::NodeName;
@@ -18,6 +20,11 @@ use crate::failure::{Ended, Failure};
 use crate::output::remote as show;
 
 pub(crate) use bring::Brought;
+
+/// How long a node whose daemon was ended may take to be linked again.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two attempts at that.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What one node has left, or why it does not tell.
 #[derive(Debug, Serialize)]
@@ -63,6 +70,20 @@ async fn ping(name: &NodeName, context: &Context) -> Ended {
 async fn try_link(name: &NodeName, context: &Context) -> Result<Pong, Failure> {
     let path = endpoint::fill(endpoint::REMOTE_PING, &[name.as_str()]);
     Ok(context.connect().await?.post(&path, &idempotency_key()?, &json!({})).await?)
+}
+
+/// The same where the daemon there was just ended: the old link may be taken for a good one for
+/// a moment.
+async fn try_new_link(name: &NodeName, context: &Context) -> Result<Pong, Failure> {
+    let begun = Instant::now();
+    loop {
+        match try_link(name, context).await {
+            Err(Failure::Problem(problem)) if problem.retryable && begun.elapsed() < PATIENCE => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            linked => return linked,
+        }
+    }
 }
 
 /// A registered node.

@@ -84,7 +84,7 @@ pub(crate) fn missing(facts: &Facts, name: &NodeName) -> Vec<String> {
     let mut lacks = Vec::new();
     match &facts.engine {
         Engine::Answers(_) if facts.compose.is_none() => {
-            lacks.push("Docker's compose plugin".into())
+            lacks.push("Docker's compose plugin".into());
         }
         Engine::Answers(_) => {}
         Engine::Fails(why) => lacks.push(format!("a Docker engine that answers ({why})")),

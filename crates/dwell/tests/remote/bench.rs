@@ -161,5 +161,5 @@ fn call(home: &TestHome, arguments: &[&str], path: &str) -> Value {
     curl.args(["-sS", "--max-time", "60", "--unix-socket"]).arg(home.socket()).args(arguments);
     curl.arg(format!("http://node{path}"));
     let ran = dwell_testkit::run(&mut curl, Duration::from_secs(70));
-    serde_json::from_str(&ran.ok()).unwrap_or(Value::Null)
+    serde_json::from_str(ran.ok()).unwrap_or(Value::Null)
 }

@@ -8,6 +8,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod admission;
 mod bench;
 mod crash;
 mod disk;

@@ -83,6 +83,10 @@ fn names<'a>(all: impl IntoIterator<Item = &'a ServiceName>) -> String {
     all.into_iter().map(ServiceName::as_str).collect::<Vec<_>>().join(" ")
 }
 
+fn tcp(number: u16) -> Port {
+    Port { number, protocol: Protocol::Tcp }
+}
+
 fn note_texts(part: &Part) -> String {
     part.notes.iter().map(Note::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -93,7 +97,7 @@ fn at_home_every_service_elsewhere_has_a_relay() {
     let part = cut(&project(), &placement, "local").unwrap();
     assert_eq!(names(&part.runs), "api web");
     assert!(part.dropped.is_empty());
-    let db = Away { node: node("staging"), ports: vec![5432], completes: false };
+    let db = Away { node: node("staging"), ports: vec![tcp(5432)], completes: false };
     assert_eq!(part.away[&service("db")], db);
     assert!(part.away[&service("migrate")].completes);
     assert_eq!(
@@ -105,7 +109,7 @@ fn at_home_every_service_elsewhere_has_a_relay() {
     let compose = isolated(&part).compose;
     insta::assert_snapshot!(outline(&compose["services"]["db"]), @r#"
     image: "relay:1"
-    command: ["relay","--forward=tcp:5432=unix:/dial/5432.sock"]
+    command: ["relay","--forward=tcp:5432=unix:/dial/5432-tcp.sock"]
     cap_drop: ["ALL"]
     read_only: true
     security_opt: ["no-new-privileges:true"]
@@ -276,18 +280,16 @@ fn what_cannot_work_is_refused() {
 }
 
 #[test]
-fn ports_come_from_images_where_that_is_known_and_udp_is_told() {
+fn ports_come_from_images_where_that_is_known_and_may_be_udp() {
     let model = json!({"services": {
         "web": {"depends_on": ["shown"]}, "shown": {"image": "mine"},
         "dns": {"image": "x", "ports": ["53:53/udp", "53:53"]},
     }});
     let part = cut(&model, &placement("web: local; shown dns: staging", &[]), "local").unwrap();
-    assert_eq!(part.away[&service("shown")].ports, [9]);
-    assert_eq!(part.away[&service("dns")].ports, [53]);
-    assert_eq!(
-        note_texts(&part),
-        "service `dns`: its ports other than TCP cannot be reached from other nodes"
-    );
+    assert_eq!(part.away[&service("shown")].ports, [tcp(9)]);
+    let udp = Port { number: 53, protocol: Protocol::Udp };
+    assert_eq!(part.away[&service("dns")].ports, [udp, tcp(53)]);
+    assert_eq!(note_texts(&part), "");
 }
 
 #[test]

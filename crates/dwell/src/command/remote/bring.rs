@@ -10,7 +10,7 @@ use dwell_drivers::deploy::{self, Binary, DeployError, Facts, Plan, VERSION};
 use dwell_drivers::ssh::{self, Destination, Why};
 use serde::Serialize;
 
-use super::{problem, registered, try_link};
+use super::{problem, registered, try_new_link};
 use crate::arguments::remote::{Add, Upgrade};
 use crate::command::{Context, idempotency_key};
 use crate::failure::{Ended, Failure};
@@ -44,7 +44,7 @@ pub(super) async fn add(it: Add, context: &Context) -> Ended {
     }
     let key = idempotency_key()?;
     let _: RemoteNode = context.connect().await?.post(endpoint::REMOTES, &key, &record).await?;
-    try_link(&record.name, context).await?;
+    try_new_link(&record.name, context).await?;
     let node = registered(&record.name, context).await?;
     context.output.result(&node, |node, style| show::added(node, &facts, style))?;
     notes.iter().for_each(|note| context.output.warn(note));
@@ -83,7 +83,7 @@ async fn upgrade_one(name: &NodeName, context: &Context) -> Result<Brought, Fail
     let far = Far::new(&node.remote, context);
     let facts = far.facts().await?;
     let brought = far.bring(&facts).await?;
-    try_link(name, context).await?;
+    try_new_link(name, context).await?;
     Ok(brought)
 }
 

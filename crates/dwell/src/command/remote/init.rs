@@ -5,7 +5,7 @@ use dwell_drivers::deploy::{self, Rights, Step};
 use serde_json::json;
 
 use super::bring::Far;
-use super::{registered, try_link};
+use super::{registered, try_new_link};
 use crate::arguments::remote::Init;
 use crate::command::Context;
 use crate::failure::Ended;
@@ -46,7 +46,7 @@ pub(super) async fn run(it: Init, context: &Context) -> Ended {
     if facts.user_units {
         far.start_with_machine().await.map_err(|e| far.problem(e))?;
     }
-    try_link(&it.name, context).await?;
+    try_new_link(&it.name, context).await?;
     let done = json!({ "outcome": "success", "steps": whats });
     context.output.result(&done, |_, _| format!("{} is prepared", it.name))?;
     Ok(0)
