@@ -226,11 +226,7 @@ async fn deliver(
 }
 
 /// Whether a part is on its node. One that was lost there is made anew.
-async fn is_there(
-    node: &Arc<Node>,
-    there: &NodeName,
-    id: &EnvironmentId,
-) -> Result<bool, Problem> {
+async fn is_there(node: &Arc<Node>, there: &NodeName, id: &EnvironmentId) -> Result<bool, Problem> {
     let mut client = node.remotes.client(there).await?;
     match client.get::<Shown>(&endpoint::fill(endpoint::ENVIRONMENT, &[id.as_str()])).await {
         Ok(_) => Ok(true),

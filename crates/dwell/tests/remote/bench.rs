@@ -105,11 +105,6 @@ impl Bench {
         wait_until(limit, "the link is up", || self.link(node) == "up");
     }
 
-    /// Runs dwell on a host, as root there.
-    pub(crate) fn there(&self, host: &str, words: &str) -> dwell_testkit::Ran {
-        self.hosts.host(host).ssh([format!("{} {words}", place("root"))])
-    }
-
     /// Asks the daemon.
     pub(crate) fn get(&self, path: &str) -> Value {
         call(&self.home, &["-X", "GET"], path)

@@ -92,7 +92,9 @@ fn a_node_whose_daemon_dies_has_nothing_half_made() {
     std::fs::set_permissions(host.path(BINARY), mode).unwrap();
 
     let up = ["up", "red", "--remote", "one"];
-    for step in ["record:after", "tree:before", "tree:after", "containers:before", "containers:after"] {
+    for step in
+        ["record:after", "tree:before", "tree:after", "containers:before", "containers:after"]
+    {
         std::fs::write(host.path(FAULT), format!("{step}:abort")).unwrap();
         host.kill_daemon("root");
         bench.post("/v1/remotes/one/ping", "{}");
@@ -124,7 +126,9 @@ fn a_home_whose_daemon_dies_has_nothing_half_made() {
         assert_ne!(ran.code, Some(0), "{step}: {ran:?}");
         wait_until(LIMIT, step, || bench.listed(&project).is_empty());
         let host = bench.host();
-        let bare = || host.docker(["ps", "-aq"]).ok().is_empty() && !bench.tree("one", "shop/red").exists();
+        let bare = || {
+            host.docker(["ps", "-aq"]).ok().is_empty() && !bench.tree("one", "shop/red").exists()
+        };
         wait_until(LIMIT, &format!("{step}: nothing is left there"), bare);
         is_bare(host);
 
@@ -215,7 +219,9 @@ fn a_sync_that_is_cut_off_changes_nothing_until_it_is_repeated() {
 
 #[test]
 fn what_was_asked_while_the_node_was_away_is_done_when_it_is_back() {
-    let Some(bench) = Bench::start([HostPlan::new("one").images(["busybox:latest"])]) else { return };
+    let Some(bench) = Bench::start([HostPlan::new("one").images(["busybox:latest"])]) else {
+        return;
+    };
     let project = bench.home.project("shop").compose(SPREAD).git();
     for name in ["red", "blue"] {
         bench.home.dwell_in(&project, [&["up", name], &PLACE[..]].concat()).ok();

@@ -143,9 +143,7 @@ fn a_short_cut_loses_nothing_and_a_half_open_link_is_noticed() {
     meanwhile(address, |count| {
         let more = |what: &str| {
             let now = count.load(Ordering::Relaxed);
-            wait_until(Duration::from_secs(20), what, || {
-                count.load(Ordering::Relaxed) > now + 100
-            });
+            wait_until(Duration::from_secs(20), what, || count.load(Ordering::Relaxed) > now + 100);
         };
         more("the stream flows");
         host.partition();
