@@ -72,7 +72,7 @@ fn a_node_that_restarts_brings_its_environments_up_again() {
     wait_until(LIMIT, "it is shown", || running(&bench, spread.path(), "blue"));
     let after = bench.status(&spread, "blue");
     assert_eq!(service(&before, "db")["addresses"], service(&after, "db")["addresses"]);
-    let ask = ["exec", "blue", "web", "wget", "-qO-", "-T", "5", "http://db:8080/"];
+    let ask = ["exec", "blue", "web", "wget", "-qO-", "http://db:8080/"];
     assert_eq!(bench.home.dwell_in(&spread, ask).ok(), "db");
 }
 

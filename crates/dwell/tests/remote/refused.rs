@@ -39,11 +39,10 @@ fn what_cannot_travel_is_named() {
     let Some(bench) = Bench::start([HostPlan::new("one").engine()]) else { return };
     bench.load("one", "busybox:latest");
     std::fs::write(bench.home.path().join("outside"), "x").unwrap();
-    let outside = bench.home.path().join("outside").display().to_string();
     for (name, mount, told) in [
         ("engine", "/var/run/docker.sock:/var/run/docker.sock", "/var/run/docker.sock"),
         ("device", "/dev/null:/x", "/dev/null"),
-        ("outside", "../../outside:/x", outside.as_str()),
+        ("outside", "../../outside:/x", "outside the project"),
     ] {
         let db = format!("expose: [\"5432\"], volumes: [\"{mount}\"] }}");
         let compose = COMPOSE.replace("expose: [\"5432\"] }", &db);
@@ -67,7 +66,7 @@ fn what_contradicts_itself_or_is_not_there_is_refused() {
     let Some(bench) = Bench::start([HostPlan::new("one").engine()]) else { return };
     let project = project(&bench, "lab", COMPOSE);
     for (flags, code, told) in [
-        (&["--remote-services", "db"][..], 2, "--remote-host"),
+        (&["--remote-services", "db"][..], 2, "on which node"),
         (&["--remote-host", "one"], 2, "--remote-services"),
         (&["--remote", "one", "--remote-host", "two", "--remote-services", "db"], 2, "two"),
         (&["--place", "db=one", "--place", "db=local"], 2, "db"),

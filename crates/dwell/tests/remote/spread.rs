@@ -39,7 +39,7 @@ services:
 "#;
 
 fn ask(bench: &Bench, project: &Path, from: &str, url: &str) -> Ran {
-    bench.home.dwell_in(project, ["exec", "red", from, "wget", "-qO-", "-T", "5", url])
+    bench.home.dwell_in(project, ["exec", "red", from, "timeout", "5", "wget", "-qO-", url])
 }
 
 #[test]
