@@ -42,6 +42,8 @@ use mirror::Mirror;
 
 /// How long a link may take to come up for a ping.
 const PING_LIMIT: Duration = Duration::from_secs(35);
+/// How long an attempt may take to begin that is asked for.
+const WAKE_LIMIT: Duration = Duration::from_secs(1);
 /// How long a listing waits for a node.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
 /// How long the other end of a dialled stream may take to say that it is there.
@@ -83,8 +85,14 @@ impl Peer {
 
     /// Measures a round trip, making the link first where it is down.
     pub(crate) async fn ping(&self) -> Result<Pong, Problem> {
-        self.carrier.wake();
         let mut state = self.carrier.state();
+        let before = state.borrow_and_update().clone();
+        self.carrier.wake();
+        if matches!(before, State::Down { retry_at: Some(_), .. }) {
+            // What was found then says nothing of now.
+            let again = state.wait_for(|state| *state != before);
+            let _ = tokio::time::timeout(WAKE_LIMIT, again).await;
+        }
         let settled = state.wait_for(|state| match state {
             State::Up { .. } => true,
             State::Down { retry_at, .. } => retry_at.is_some(),

@@ -32,7 +32,9 @@ fn people_on_one_node_neither_see_nor_reach_each_other() {
         assert_eq!(shown.len(), 1, "{user}: {shown:?}");
         assert_eq!((&shown[0]["name"], &shown[0]["status"]), (&"red".into(), &"running".into()));
         let data = format!("/home/{user}/.local/share/dwell");
-        for place in [format!("{data}/lab/red"), format!("{data}/.sources/lab")] {
+        // Also where homes are open, the trees in them are not.
+        host.shell(&format!("chmod 755 /home/{user}")).ok();
+        for place in [format!("{data}/lab"), format!("{data}/.sources")] {
             let mode = std::fs::metadata(host.path(&place)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o700, "{place}");
         }
@@ -60,7 +62,7 @@ fn people_on_one_node_neither_see_nor_reach_each_other() {
 
     let status = bob.dwell(["remote", "status", "one", "--json"]).json();
     let environments = &status[0]["machine"]["environments"];
-    assert_eq!(environments, &serde_json::json!({"alice": 1, "bob": 1}), "{status}");
+    assert_eq!(environments, &serde_json::json!([["alice", 1], ["bob", 1]]), "{status}");
     bob.dwell(["destroy", "red", "--force"]).ok();
     assert_eq!(listed(&homes[0])[0]["status"], "running");
 }
