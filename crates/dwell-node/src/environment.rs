@@ -30,7 +30,7 @@ pub(crate) use create::RECORD_FILE;
 pub(crate) use delivery::{delivered, receive};
 pub(crate) use former::forget as forget_former;
 pub(crate) use images::ports as image_ports;
-pub(crate) use parts::{destroy as destroy_part, stop_one as stop_part};
+pub(crate) use parts::{say_farewell, stop_one as stop_part};
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};
 pub(crate) use shared::{end_idle, start_again};
 pub(crate) use subnet::free as free_subnets;

@@ -42,6 +42,10 @@ use mirror::Mirror;
 
 /// How long a link may take to come up for a ping.
 const PING_LIMIT: Duration = Duration::from_secs(35);
+/// A link that was lost no longer ago than this may be back in a moment.
+const JUST_LOST: Duration = Duration::from_secs(5);
+/// How long that is waited for.
+const COME_BACK_LIMIT: Duration = Duration::from_secs(3);
 /// How long an attempt may take to begin that is asked for.
 const WAKE_LIMIT: Duration = Duration::from_secs(1);
 /// How long a listing waits for a node.
@@ -126,6 +130,21 @@ impl Peer {
         Ok(Pong { via: via.to_owned(), round_trip })
     }
 
+    /// Waits a moment for a link that was lost a moment ago, as when the daemon there is replaced.
+    async fn comes_back(&self) -> bool {
+        let mut state = self.carrier.state();
+        let just_lost = match &*state.borrow() {
+            State::Down { since, .. } => since.elapsed() < JUST_LOST,
+            State::Up { .. } | State::Connecting { .. } => true,
+        };
+        if !just_lost {
+            return false;
+        }
+        self.carrier.wake();
+        let up = state.wait_for(|state| matches!(state, State::Up { .. }));
+        tokio::time::timeout(COME_BACK_LIMIT, up).await.is_ok_and(|up| up.is_ok())
+    }
+
     fn unreachable(&self, why: &str, fix: Option<String>) -> Problem {
         let name = &self.remote.name;
         Problem::new(Code::NodeUnreachable, format!("node `{name}` cannot be reached: {why}"))
@@ -152,7 +171,11 @@ impl Peer {
 
     async fn dial(&self, head: Bytes) -> Result<Stream, Problem> {
         let unreachable = |why: String| self.unreachable(&why, None);
-        let stream = self.carrier.dial(head).await.map_err(|error| match &error {
+        let dialled = match self.carrier.dial(head.clone()).await {
+            Err(DialError::Down(_)) if self.comes_back().await => self.carrier.dial(head).await,
+            dialled => dialled,
+        };
+        let stream = dialled.map_err(|error| match &error {
             DialError::Down(failure) => {
                 let fix = connect::fix(&self.remote.name, &failure.error);
                 self.unreachable(&failure.to_string(), fix)

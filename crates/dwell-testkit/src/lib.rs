@@ -6,6 +6,7 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed helper is a failed test")]
 
 mod bare;
+mod dice;
 mod dns;
 mod docker;
 mod dockerd;
@@ -25,6 +26,7 @@ mod wait;
 mod wireguard;
 
 pub use bare::BareHost;
+pub use dice::{Dice, every_case};
 pub use dns::{Answer, ask, lookup, resolve};
 pub use docker::{docker, labelled, remove_labelled};
 pub use engine::Engine;

@@ -183,6 +183,8 @@ async fn deliver(
     packed: Packed,
     force: bool,
 ) -> Result<Delivery, Problem> {
+    // What is to be gone there may have the name of what is to come.
+    say_farewell(node, there).await;
     let id = environment.parts.get(there).cloned().ok_or_else(|| {
         Problem::new(Code::Internal, format!("the part on `{there}` has no identity"))
     })?;
@@ -324,12 +326,16 @@ async fn farewell(
     Ok(())
 }
 
-/// Destroys what a farewell is recorded for.
-pub(crate) async fn destroy(
-    node: &Arc<Node>,
-    there: &NodeName,
-    id: &EnvironmentId,
-) -> Result<(), Problem> {
+/// Destroys what could not be destroyed when that was asked for, as the node was away.
+pub(crate) async fn say_farewell(node: &Arc<Node>, there: &NodeName) {
+    for id in node.store.farewells(there).await.unwrap_or_default() {
+        if let Err(problem) = destroy(node, there, &id).await {
+            tracing::warn!(%problem, node = %there, "it was not removed there");
+        }
+    }
+}
+
+async fn destroy(node: &Arc<Node>, there: &NodeName, id: &EnvironmentId) -> Result<(), Problem> {
     let path = endpoint::fill(endpoint::DESTROY, &[id.as_str()]);
     let body = Destroy { keep_workspace: false, force: true };
     let mut client = node.remotes.client(there).await?;

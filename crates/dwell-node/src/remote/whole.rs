@@ -16,7 +16,7 @@ use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::{Manner, admit, planned, read_model};
+use crate::environment::{Manner, admit, planned, read_model, say_farewell};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -105,6 +105,8 @@ async fn deliver(
         let demand = BTreeMap::from([(there.clone(), resolved.demand)]);
         resolved.notes.extend(admit(node, &demand, manner).await?);
     }
+    // What is to be gone there may have the name of what is to come.
+    say_farewell(node, there).await;
     let sent = travel::send(node, there, &environment, &resolved.extra).await?;
     let delivery = Delivery {
         from: node.id.clone(),

@@ -99,9 +99,10 @@ impl Bench {
         shown["link"]["state"].as_str().unwrap_or_default().to_owned()
     }
 
-    /// Waits until the link to a node is up.
+    /// Waits until the link to a node is up, starting the daemon if it does not run.
     pub(crate) fn comes_back(&self, node: &str) {
         let limit = Duration::from_secs(30);
+        self.home.dwell(["node", "start"]).ok();
         wait_until(limit, "the link is up", || self.link(node) == "up");
     }
 
