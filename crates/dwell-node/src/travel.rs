@@ -128,9 +128,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok::<_, TravelError>(text)
     };
     let (sent, answer) = tokio::join!(sending, answer);
-    // The other side's reason says more than that it hung up.
+    // The other side's word says more than that it hung up, as it may once it has everything.
     match serde_json::from_slice::<Arrived>(&answer.or_problem()?) {
-        Ok(Arrived::Whole(notes)) => sent.or_problem().map(|()| notes),
+        Ok(Arrived::Whole(notes)) => Ok(notes),
         Ok(Arrived::Failed(problem)) => Err(problem),
         Err(error) => {
             sent.or_problem()?;

@@ -241,7 +241,7 @@ fn what_was_asked_while_the_node_was_away_is_done_when_it_is_back() {
     wait_until(LIMIT, "the trees are gone", || {
         !bench.tree("one", "shop/red").exists() && !bench.tree("one", "shop/whole").exists()
     });
-    assert_eq!(bench.listed(&project), ["blue"]);
+    wait_until(LIMIT, "they are listed no more", || bench.listed(&project) == ["blue"]);
     bench.home.dwell_in(&project, ["up", "blue"]).ok();
     bench.home.dwell_in(&project, ["destroy", "blue", "--force"]).ok();
     is_bare(host);
