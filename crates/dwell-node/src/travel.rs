@@ -66,7 +66,12 @@ pub(crate) async fn send(
         return Err(without_git(directory));
     };
     require_sent(source.root(), extra).await?;
-    let offered = source.offer().await.or_problem()?;
+    let offered = {
+        // Many at once look at a source one after the other, and all but the first find it seen.
+        let looking = node.remotes.looking_at(source.root());
+        let _alone = looking.lock().await;
+        source.offer().await.or_problem()?
+    };
     let offer = offered.offer;
     let mut client = node.remotes.client(there).await?;
     let query =

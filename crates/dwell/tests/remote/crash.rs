@@ -1,6 +1,7 @@
 //! Daemons and clients that die in the middle of something, and nodes that restart.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -33,6 +34,7 @@ fn kill_daemon(bench: &Bench) {
     let status = bench.home.dwell(["node", "status", "--json"]).json();
     let pid = status["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     kill_process(pid.and_then(Pid::from_raw).unwrap(), Signal::KILL).unwrap();
+    wait_until(LIMIT, "it is gone", || UnixStream::connect(bench.home.socket()).is_err());
 }
 
 fn running(bench: &Bench, project: &Path, name: &str) -> bool {

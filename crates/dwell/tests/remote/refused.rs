@@ -88,25 +88,20 @@ fn a_node_that_is_away_is_told_at_once() {
     bench.load("one", "busybox:latest");
     let project = project(&bench, "lab", COMPOSE);
     bench.post("/v1/remotes/one/ping", "{}");
-    let host = bench.hosts.host("one");
+    let host = bench.host();
     host.partition();
-    // Once while the link looks well still, and once when it is known to be lost.
-    for place in [&["--remote", "one"][..], &["--place", "db=one"]] {
-        let up = [&["up", "red"], place].concat();
+    // Once while the link looks well still, and then when it is known to be lost.
+    for (place, limit) in
+        [(&["--remote", "one"][..], 15), (&["--remote", "one"], 8), (&["--place", "db=one"], 8)]
+    {
+        let up = [&["up", "red", "--json"], place].concat();
         let refused = bench.home.dwell_in(&project, &up);
-        assert!(refused.fails_with(8).contains("`one`"), "{up:?}: {}", refused.stderr);
-        assert!(refused.took < Duration::from_secs(15), "{refused:?}");
-        let json = [&up[..], &["--json"]].concat();
-        let refused = bench.home.dwell_in(&project, json);
         refused.fails_with(8);
-        assert!(refused.stdout.contains("node_unreachable"), "{refused:?}");
-        host.heal();
-        dwell_testkit::wait_until(Duration::from_secs(30), "the link is back", || {
-            bench.get("/v1/remotes/one")["link"]["state"] == "up"
-        });
-        nothing_is_made(&bench, project.path());
-        host.partition();
+        let told = ["node_unreachable", "`one`"].iter().all(|word| refused.stdout.contains(word));
+        assert!(told && refused.took < Duration::from_secs(limit), "{refused:?}");
     }
     host.heal();
+    bench.comes_back("one");
+    nothing_is_made(&bench, project.path());
     bench.home.dwell_in(&project, ["up", "red", "--remote", "one"]).ok();
 }

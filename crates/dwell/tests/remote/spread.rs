@@ -39,7 +39,7 @@ services:
 "#;
 
 fn ask(bench: &Bench, project: &Path, from: &str, url: &str) -> Ran {
-    bench.home.dwell_in(project, ["exec", "red", from, "timeout", "5", "wget", "-qO-", url])
+    bench.home.dwell_in(project, ["exec", "red", from, "timeout", "2", "wget", "-qO-", url])
 }
 
 #[test]
@@ -69,10 +69,8 @@ fn services_on_two_nodes_call_and_wait_for_each_other() {
     assert!(logs.ok().contains("prepared"), "{}", logs.stdout);
 
     // What is here is not there, unless that was allowed.
-    for name in ["web", "web.red.test"] {
-        let refused = ask(&bench, project, "first", &format!("http://{name}:8080/"));
-        assert_ne!(refused.code, Some(0), "{name}: {refused:?}");
-    }
+    let refused = ask(&bench, project, "first", "http://web:8080/");
+    assert_ne!(refused.code, Some(0), "{refused:?}");
     bench.home.dwell_in(project, ["up", "red", "--reverse", "web"]).ok();
     for from in ["first", "second"] {
         for name in ["web", "web.red.test"] {
