@@ -111,7 +111,7 @@ fn a_node_whose_daemon_dies_has_nothing_half_made() {
 
         host.kill_daemon("root");
         bench.home.dwell_in(&project, up).ok();
-        assert!(running(&bench, project.path(), "red"), "{step}");
+        wait_until(LIMIT, step, || running(&bench, project.path(), "red"));
         bench.home.dwell_in(&project, ["destroy", "red", "--force"]).ok();
     }
 }
@@ -137,7 +137,7 @@ fn a_home_whose_daemon_dies_has_nothing_half_made() {
 
         bench.home.dwell(["node", "stop"]).ok();
         bench.home.dwell_in(&project, &up).ok();
-        assert!(running(&bench, project.path(), "red"), "{step}");
+        wait_until(LIMIT, step, || running(&bench, project.path(), "red"));
         bench.home.dwell_in(&project, ["destroy", "red", "--force"]).ok();
         is_bare(host);
     }
@@ -168,7 +168,7 @@ fn whoever_dies_at_any_moment_the_next_up_succeeds() {
         client.wait().unwrap();
         let again = bench.home.dwell_in(&project, &up);
         assert_eq!(again.code, Some(0), "{what}: {again:?}");
-        assert!(running(&bench, project.path(), &name), "{what}");
+        wait_until(LIMIT, &what, || running(&bench, project.path(), &name));
         let gone = bench.home.dwell_in(&project, ["destroy", &name, "--force"]);
         assert_eq!(gone.code, Some(0), "{what}: {gone:?}");
         assert_eq!(bench.listed(&project), [""; 0], "{what}");

@@ -57,6 +57,7 @@ fn a_node_answers_over_one_ssh_connection() {
 fn ten_at_once_use_one_connection() {
     let Some(bench) = bench() else { return };
     let project = bench.home.project("lab").compose(ECHO).git();
+    bench.comes_back("one");
     bench.home.dwell(["node", "stop"]).ok();
     let before = connections(bench.hosts.host("one"));
     let names: Vec<String> = (0..10).map(|number| format!("env{number}")).collect();
