@@ -80,6 +80,8 @@ endpoints! {
     DIAL = "/v1/remotes/{remote}/dial";
     /// GET: what runs on this machine and what is left of it.
     MACHINE = "/v1/machine";
+    /// POST: the ports that images say, which are pulled first where that is asked.
+    IMAGE_PORTS = "/v1/images/ports";
     /// GET: environments and sessions, anew whenever something changes, as lines.
     WATCH = "/v1/watch";
     /// GET: which objects of a project's source the node has.

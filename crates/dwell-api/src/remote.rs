@@ -1,5 +1,6 @@
 //! Other nodes on the wire: registering them, how they are, and byte streams to what is on them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use dwell_core::admission::Capacity;
@@ -138,6 +139,22 @@ pub struct Pong {
     pub round_trip: u64,
 }
 
+/// Images whose ports are asked for.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Images {
+    /// Their names.
+    pub names: Vec<String>,
+    /// Whether to pull those that are missing.
+    pub pull: bool,
+}
+
+/// The ports that images say.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ImagePorts {
+    /// By image, as `5432/tcp`; an image that is not there is left out.
+    pub ports: BTreeMap<String, Vec<String>>,
+}
+
 /// What runs on a node and what is left of it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Machine {
@@ -224,6 +241,11 @@ pub struct Delivery {
     /// The project as it was resolved there.
     #[schema(value_type = Object)]
     pub specification: Specification,
+    /// The identity that an environment made of it gets, chosen by the sender so that it knows
+    /// what to remove, whatever becomes of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub id: Option<EnvironmentId>,
     /// The environment there whose services these are a part of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

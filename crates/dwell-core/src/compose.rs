@@ -44,6 +44,7 @@ pub use networks::{NetworkNeed, needs};
 pub use note::{Note, NoteKind};
 pub use part::{
     Away, DIAL_DIRECTORY, DONE_SOCKET, Division, HEALTH_SOCKET, Part, PartError, part, port_socket,
+    silent_images,
 };
 pub use port::{Port, Protocol};
 pub use relay::{Mount, RelaySpec};

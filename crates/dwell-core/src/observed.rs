@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use crate::compose::Port;
 use crate::{EnvironmentId, Generation, ServiceName, SharedId};
 
 /// Names of the labels on everything that is made outside the store.
@@ -93,6 +94,8 @@ pub struct Container {
     pub health: Option<Health>,
     /// Its addresses by network name.
     pub addresses: BTreeMap<String, Ipv4Addr>,
+    /// The ports that its project and its image say, while it runs in a network of its own.
+    pub ports: Vec<Port>,
     /// The name of the image it was made from.
     pub image: String,
     /// The engine's id of that image.
@@ -181,6 +184,7 @@ mod tests {
             state,
             health,
             addresses: BTreeMap::new(),
+            ports: Vec::new(),
             image: String::new(),
             image_id: String::new(),
             labels: BTreeMap::new(),

@@ -175,6 +175,28 @@ async fn a_break_never_looks_like_an_end() {
 }
 
 #[tokio::test]
+async fn what_was_said_before_leaving_is_heard() {
+    for link in [over_socket, over_pipes] {
+        let ((near, _), (_far, mut incoming)) = link();
+        for length in [6, 100_000] {
+            let opened = near.open(Bytes::new()).unwrap();
+            let mut taken = timeout(LIMIT, incoming.next()).await.unwrap().unwrap().accept();
+            taken.write_all(&noise(6, length)).await.unwrap();
+            taken.shutdown().await.unwrap();
+            // It does not wait for the other side's end.
+            drop(taken);
+            let (mut client, socket) = tcp_pair().await;
+            let pumping = tokio::spawn(mux::pump(opened, socket));
+            let mut got = Vec::new();
+            timeout(LIMIT, client.read_to_end(&mut got)).await.unwrap().unwrap();
+            assert!(got == noise(6, length), "{} of {length} bytes", got.len());
+            drop(client);
+            timeout(LIMIT, pumping).await.unwrap().unwrap().unwrap();
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_dies_under_load_is_noticed() {
     for link in [over_socket, over_pipes] {
         let ((near, _), (_far, mut incoming)) = link();

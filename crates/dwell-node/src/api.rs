@@ -224,6 +224,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::REMOTE_MACHINE, get(remote::machine_of))
         .route(endpoint::DIAL, post(remote::dial))
         .route(endpoint::MACHINE, get(remote::machine))
+        .route(endpoint::IMAGE_PORTS, post(remote::image_ports))
         .route(endpoint::WATCH, get(remote::changes))
         .route(endpoint::COMMAND, post(remote::command))
         .route(endpoint::TIPS, get(remote::tips))
@@ -310,6 +311,7 @@ pub(crate) async fn serve(
         remote::machine_of,
         remote::dial,
         remote::machine,
+        remote::image_ports,
         remote::changes,
         remote::command,
         remote::tips,

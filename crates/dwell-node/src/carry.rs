@@ -1,7 +1,8 @@
 //! A command's streams as frames on a connection, both ways, until the command ends.
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use dwell_api::Problem;
@@ -12,6 +13,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// A piece of what a command wrote: whether to standard error, and the bytes.
 pub(crate) type Written = Result<(bool, Bytes), Problem>;
+
+/// How long a client may take to hang up after the last frame.
+const HANG_UP: Duration = Duration::from_secs(5);
 
 /// The command's ends.
 pub(crate) struct Far<'a> {
@@ -32,20 +36,23 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut reader, mut writer) = tokio::io::split(stream);
     let forward = async {
         let mut buffer = BytesMut::with_capacity(16 * 1024);
-        loop {
+        'frames: loop {
             while let Ok(Some(frame)) = Frame::decode(&mut buffer) {
                 match frame {
                     Frame::Stdin(bytes) if bytes.is_empty() => drop(input.shutdown().await),
                     Frame::Stdin(bytes) => drop(input.write_all(&bytes).await),
                     Frame::Resize(columns, rows) => resize(columns, rows).await,
-                    _ => return,
+                    _ => break 'frames,
                 }
             }
             match reader.read_buf(&mut buffer).await {
-                Ok(0) | Err(_) => return,
+                Ok(0) | Err(_) => break 'frames,
                 Ok(_) => {}
             }
         }
+        // A client that goes away takes its end of the pipes with it; the command sees end of
+        // input.
+        let _ = input.shutdown().await;
     };
     let back = async {
         let mut failure = None;
@@ -75,14 +82,13 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         let _ = writer.write_all(&wire).await;
         let _ = writer.shutdown().await;
     };
-    // A client that goes away takes its end of the pipes with it; the command sees end of input.
-    let forward = async {
-        forward.await;
-        std::future::pending::<()>().await;
-    };
+    let (mut forward, mut back) = (pin!(forward), pin!(back));
     tokio::select! {
-        () = back => {}
-        () = forward => {}
+        () = &mut back => {
+            // Whoever hangs up first takes what is still on its way from the other.
+            let _ = tokio::time::timeout(HANG_UP, forward).await;
+        }
+        () = &mut forward => back.await,
     }
 }
 

@@ -1,9 +1,10 @@
 //! Logs of an environment's containers, as lines with their source.
 
 use dwell_api::environment::{LogLine, LogsQuery};
-use dwell_api::{Code, Problem};
+use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::environment::Environment;
-use dwell_core::observed::Container;
+use dwell_core::observed::{Container, Role};
+use dwell_core::{EnvironmentId, NodeName};
 use dwell_drivers::docker::{LogChunk, LogOptions};
 use futures_util::{Stream, StreamExt, stream};
 
@@ -28,18 +29,58 @@ pub(crate) async fn lines(
         }
         containers.retain(|container| container.service.as_ref() == Some(service));
     }
+    // What stands in for a service has nothing to say.
+    containers.retain(|container| container.role != Role::Relay);
     containers.sort_by(|a, b| (&a.service, a.index).cmp(&(&b.service, b.index)));
     let options =
         LogOptions { follow: query.follow, tail: query.tail, timestamps: query.timestamps };
-    let each: Vec<_> = containers
+    let mut each: Vec<_> = containers
         .iter()
         .map(|container| split(source(container), node.engine.logs(&container.id, options)).boxed())
         .collect();
+    for (there, part) in &environment.parts {
+        let place = query.service.as_ref().map(|service| environment.elsewhere(service));
+        if place.is_none_or(|place| place == Some(there)) {
+            match elsewhere(node, there, part, query).await {
+                Ok(lines) => each.push(lines.boxed()),
+                Err(problem) if query.service.is_some() => return Err(problem),
+                // The others can be shown.
+                Err(problem) => each.push(stream::iter([unreadable(there, &problem)]).boxed()),
+            }
+        }
+    }
     Ok(if query.follow {
         stream::select_all(each).boxed()
     } else {
         stream::iter(each).flatten().boxed()
     })
+}
+
+/// The log lines of what runs on another node.
+async fn elsewhere(
+    node: &Node,
+    there: &NodeName,
+    part: &EnvironmentId,
+    query: &LogsQuery,
+) -> Result<impl Stream<Item = LogLine> + Send + use<>, Problem> {
+    let query = LogsQuery { project: None, ..query.clone() };
+    let path = endpoint::query(&endpoint::fill(endpoint::LOGS, &[part.as_str()]), &query);
+    let mut client = node.remotes.client(there).await?;
+    let lines = client.lines(&path).await.map_err(ClientError::into_problem)?;
+    let there = there.clone();
+    Ok(stream::unfold(Some((client, lines, there)), |open| async move {
+        let (client, mut lines, there) = open?;
+        match lines.next::<LogLine>().await {
+            Ok(Some(line)) => Some((line, Some((client, lines, there)))),
+            Ok(None) => None,
+            Err(error) => Some((unreadable(&there, &error), None)),
+        }
+    }))
+}
+
+fn unreadable(there: &NodeName, error: &impl std::fmt::Display) -> LogLine {
+    let line = format!("the logs there cannot be read: {error}");
+    LogLine { source: there.to_string(), stderr: true, line }
 }
 
 fn source(container: &Container) -> String {

@@ -12,7 +12,7 @@ use dwell_core::observed::Container;
 use dwell_core::operation::{Journal, Kind, Phase};
 
 use crate::environment::{
-    begin_destroy, begin_down, destroy_part, end_idle, start_again, stop_part,
+    begin_destroy, begin_down, end_idle, say_farewell, start_again, stop_part,
 };
 use crate::node::{Node, random};
 use crate::view::is_well;
@@ -77,11 +77,7 @@ pub(crate) async fn run(node: Arc<Node>) {
 /// What was to be done on nodes that could not be reached then and can be now.
 async fn elsewhere(node: &Arc<Node>) {
     for there in node.remotes.reachable() {
-        for id in node.store.farewells(&there).await.unwrap_or_default() {
-            if let Err(problem) = destroy_part(node, &there, &id).await {
-                tracing::warn!(%problem, node = %there, "a part was not removed");
-            }
-        }
+        say_farewell(node, &there).await;
     }
     for environment in node.store.environments().await.unwrap_or_default() {
         let idle = node.operations.active(environment.id.as_str()).is_none();

@@ -6,45 +6,43 @@ mod bridge;
 mod connect;
 mod follow;
 mod mirror;
+mod peer;
 mod publish;
 mod register;
 pub(crate) mod standin;
 mod whole;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use dwell_api::environment::Environment;
-use dwell_api::remote::{Hello, LinkState, Pong, READY, RemoteNode, Seen, SeenEnvironment, Target};
+use dwell_api::remote::{Hello, LinkState, READY, RemoteNode, Seen, SeenEnvironment, Target};
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
-use dwell_core::remote::Remote;
 use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
-use dwell_net::carrier::{Carrier, DialError, LinkError, State};
-use dwell_net::forward::{Dial, Forwards};
-use dwell_net::mux::{Mux, Refusal, Stream};
-use futures_util::future::{BoxFuture, join_all};
+use dwell_net::carrier::{LinkError, State};
+use dwell_net::forward::Forwards;
+use dwell_net::mux::{Mux, Stream};
+use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 
 use crate::node::Node;
+use crate::problem::OrProblem;
 
 pub(crate) use bridge::listen;
+pub(crate) use peer::Peer;
 pub(crate) use register::{add, open, remove};
 pub(crate) use whole::{follow, of_ours, sync, up};
 
 use follow::republish;
-use mirror::Mirror;
+use peer::{ACCEPT_LIMIT, Dialer};
 
-/// How long a link may take to come up for a ping.
-const PING_LIMIT: Duration = Duration::from_secs(35);
 /// How long a listing waits for a node.
 const LIST_LIMIT: Duration = Duration::from_secs(2);
-/// How long the other end of a dialled stream may take to say that it is there.
-const ACCEPT_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether names in the table are of what runs on another node.
 pub(crate) fn owns(owner: &str) -> bool {
@@ -56,131 +54,6 @@ fn owner(environment: &EnvironmentId) -> String {
     format!("remote:{environment}")
 }
 
-/// A registered node.
-pub(crate) struct Peer {
-    pub(crate) remote: Remote,
-    carrier: Carrier,
-    mirror: Mirror,
-    /// The owners of names that were published for it.
-    published: Mutex<HashSet<String>>,
-    /// The addresses here of the services there.
-    addresses: Mutex<publish::Addresses>,
-    /// What people should know about its names and addresses.
-    notes: Mutex<Vec<String>>,
-    tasks: Mutex<Vec<tokio::task::AbortHandle>>,
-}
-
-impl Peer {
-    /// Why it cannot be reached; `None` while it can.
-    pub(crate) fn down(&self) -> Option<String> {
-        match &*self.carrier.state().borrow() {
-            State::Up { .. } => None,
-            State::Connecting { .. } => Some("the link is being made".to_owned()),
-            State::Down { why, .. } => Some(why.to_string()),
-        }
-    }
-
-    /// Measures a round trip, making the link first where it is down.
-    pub(crate) async fn ping(&self) -> Result<Pong, Problem> {
-        self.carrier.wake();
-        let mut state = self.carrier.state();
-        let settled = state.wait_for(|state| match state {
-            State::Up { .. } => true,
-            State::Down { retry_at, .. } => retry_at.is_some(),
-            State::Connecting { .. } => false,
-        });
-        let via = match tokio::time::timeout(PING_LIMIT, settled).await {
-            Ok(Ok(state)) => match &*state {
-                State::Up { via, .. } => *via,
-                State::Down { why, .. } => {
-                    return Err(self.unreachable(
-                        &why.to_string(),
-                        connect::fix(&self.remote.name, &why.error),
-                    ));
-                }
-                State::Connecting { .. } => {
-                    return Err(self.unreachable("it is still connecting", None));
-                }
-            },
-            _ => return Err(self.unreachable("no link came up in time", None)),
-        };
-        let begun = std::time::Instant::now();
-        let stream = self.dial(publish::head(&Target::Api)).await?;
-        let mut client = Client::connect(stream).await.map_err(ClientError::into_problem)?;
-        let asked = client.get::<dwell_api::node::Node>(endpoint::NODE);
-        match tokio::time::timeout(ACCEPT_LIMIT, asked).await {
-            Ok(answer) => drop(answer.map_err(ClientError::into_problem)?),
-            Err(_) => return Err(self.unreachable("its daemon did not answer in time", None)),
-        }
-        let round_trip = self.carrier.latency().unwrap_or_else(|| begun.elapsed());
-        let round_trip = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
-        Ok(Pong { via: via.to_owned(), round_trip })
-    }
-
-    fn unreachable(&self, why: &str, fix: Option<String>) -> Problem {
-        let name = &self.remote.name;
-        Problem::new(Code::NodeUnreachable, format!("node `{name}` cannot be reached: {why}"))
-            .hint(fix.unwrap_or_else(|| format!("`dwell remote ping {name}` tries it now")))
-    }
-
-    fn addresses(&self) -> publish::Addresses {
-        self.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn published(&self) -> HashSet<String> {
-        self.published.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn set_published(&self, owners: HashSet<String>) {
-        *self.published.lock().unwrap_or_else(PoisonError::into_inner) = owners;
-    }
-
-    /// Ends what is done for it; its link ends with the last that holds it.
-    fn end(&self) {
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        tasks.drain(..).for_each(|task| task.abort());
-    }
-
-    async fn dial(&self, head: Bytes) -> Result<Stream, Problem> {
-        let unreachable = |why: String| self.unreachable(&why, None);
-        let stream = self.carrier.dial(head).await.map_err(|error| match &error {
-            DialError::Down(failure) => {
-                let fix = connect::fix(&self.remote.name, &failure.error);
-                self.unreachable(&failure.to_string(), fix)
-            }
-            other => unreachable(other.to_string()),
-        })?;
-        match tokio::time::timeout(ACCEPT_LIMIT, stream.accepted()).await {
-            Ok(Ok(())) => Ok(stream),
-            Ok(Err(refusal)) => {
-                Err(refused(&refusal).unwrap_or_else(|| unreachable(refusal.to_string())))
-            }
-            Err(_) => Err(unreachable("it did not answer in time".to_owned())),
-        }
-    }
-}
-
-/// The problem that the other side gave for its refusal.
-fn refused(refusal: &Refusal) -> Option<Problem> {
-    match refusal {
-        Refusal::Refused { reason } => serde_json::from_slice(reason).ok(),
-        _ => None,
-    }
-}
-
-/// Dials a registered node for as long as it is registered.
-struct Dialer(Weak<Peer>);
-
-impl Dial for Dialer {
-    fn dial(&self, head: Bytes) -> BoxFuture<'static, io::Result<Stream>> {
-        let peer = self.0.upgrade();
-        Box::pin(async move {
-            let peer = peer.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-            peer.dial(head).await.map_err(io::Error::other)
-        })
-    }
-}
-
 /// All that this node has to do with others.
 #[derive(Default)]
 pub(crate) struct Remotes {
@@ -188,11 +61,25 @@ pub(crate) struct Remotes {
     /// The links that other nodes made to this one, the newest of each.
     inbound: Mutex<HashMap<NodeId, Mux>>,
     pub(crate) forwards: Forwards,
+    /// One for each source tree, held by who looks at what is to be sent of it.
+    sources: Mutex<HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>,
 }
 
 impl Remotes {
     fn all(&self) -> Vec<Arc<Peer>> {
         self.peers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The lock of a source tree.
+    pub(crate) fn looking_at(&self, source: &Path) -> Arc<tokio::sync::Mutex<()>> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = sources.get(source).and_then(Weak::upgrade) {
+            return held;
+        }
+        sources.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::default();
+        sources.insert(source.to_owned(), Arc::downgrade(&lock));
+        lock
     }
 
     /// Whether no node is registered.
@@ -347,15 +234,6 @@ impl Remotes {
         (environments, sessions)
     }
 
-    /// The part on a node of an environment of this node, as it was seen last.
-    pub(crate) fn part_on(&self, name: &NodeName, home: &EnvironmentId) -> Option<Environment> {
-        let last = self.peer(name).ok()?.mirror.last()?;
-        let is_part = |seen: &dwell_api::remote::SeenEnvironment| {
-            seen.origin.as_ref().is_some_and(|origin| origin.part_of.as_ref() == Some(home))
-        };
-        Some(last.seen.environments.into_iter().find(is_part)?.environment)
-    }
-
     /// An environment of a node with where it came from, as it was seen last.
     pub(crate) fn seen(&self, name: &NodeName, id: &EnvironmentId) -> Option<SeenEnvironment> {
         self.peer(name).ok()?.mirror.environment(id)
@@ -410,6 +288,21 @@ impl Remotes {
             Ok(peer) => peer.down(),
             Err(problem) => Some(problem.message),
         }
+    }
+
+    /// Has an environment of a node that cannot be reached removed as soon as it can, and shows it
+    /// no more.
+    pub(crate) async fn give_up(
+        &self,
+        node: &Arc<Node>,
+        name: &NodeName,
+        id: &EnvironmentId,
+    ) -> Result<(), Problem> {
+        let peer = self.peer(name)?;
+        node.store.add_farewell(name, id).await.or_problem()?;
+        peer.mirror.leave_out(id);
+        republish(node, &peer).await;
+        Ok(())
     }
 
     /// Looks at a node now, remembers what it shows and publishes it.

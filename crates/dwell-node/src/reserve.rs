@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 /// Enough for the journal and the records of some destructions.
 const SIZE: usize = 512 * 1024;
+/// Where less than this is left, nothing is kept back.
+const MARGIN: u64 = 4 * SIZE as u64;
 
 fn place(state: &Path) -> PathBuf {
     state.join("reserve")
@@ -14,7 +16,9 @@ fn place(state: &Path) -> PathBuf {
 /// Keeps the piece back, if it is not and there is room for it.
 pub(crate) fn keep(state: &Path) {
     let place = place(state);
-    if place.exists() {
+    // What is left of an almost full disk is for those who work with it.
+    let free = dwell_drivers::machine::disk(state).map_or(u64::MAX, |disk| disk.free);
+    if place.exists() || free < MARGIN {
         return;
     }
     let kept = std::fs::File::create(&place).and_then(|mut file| file.write_all(&[0xd3; SIZE]));

@@ -66,7 +66,12 @@ pub(crate) async fn send(
         return Err(without_git(directory));
     };
     require_sent(source.root(), extra).await?;
-    let offered = source.offer().await.or_problem()?;
+    let offered = {
+        // Many at once look at a source one after the other, and all but the first find it seen.
+        let looking = node.remotes.looking_at(source.root());
+        let _alone = looking.lock().await;
+        source.offer().await.or_problem()?
+    };
     let offer = offered.offer;
     let mut client = node.remotes.client(there).await?;
     let query =
@@ -128,9 +133,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send>(
         Ok::<_, TravelError>(text)
     };
     let (sent, answer) = tokio::join!(sending, answer);
-    // The other side's reason says more than that it hung up.
+    // The other side's word says more than that it hung up, as it may once it has everything.
     match serde_json::from_slice::<Arrived>(&answer.or_problem()?) {
-        Ok(Arrived::Whole(notes)) => sent.or_problem().map(|()| notes),
+        Ok(Arrived::Whole(notes)) => Ok(notes),
         Ok(Arrived::Failed(problem)) => Err(problem),
         Err(error) => {
             sent.or_problem()?;

@@ -22,12 +22,13 @@ pub(crate) fn environment(
 ) -> Shown {
     let facts = node.facts.get(&environment.id);
     let engine = node.world.engine();
+    let elsewhere = Elsewhere::of(node, environment);
     let services = facts
         .as_deref()
-        .map(|facts| services(node, environment, facts, containers, &engine))
+        .map(|facts| services(environment, facts, containers, &engine, &elsewhere))
         .unwrap_or_default();
     let url = services.iter().find(|s| s.ingress).and_then(|s| s.url.clone());
-    let notes = environment.notes.iter().cloned();
+    let notes = elsewhere.notes().into_iter().chain(environment.notes.iter().cloned());
     let model_notes = facts.iter().flat_map(|f| f.notes.iter().map(ToString::to_string));
     Shown {
         id: environment.id.clone(),
@@ -41,7 +42,7 @@ pub(crate) fn environment(
         suffix: environment.suffix.to_string(),
         generation: environment.generation,
         desired: environment.desired,
-        status: status(node, environment, facts.as_deref(), containers, &engine),
+        status: status(node, environment, facts.as_deref(), containers, &engine, &elsewhere),
         services,
         subnets: facts.as_ref().map(|f| f.subnets.clone()).unwrap_or_default(),
         url,
@@ -63,6 +64,7 @@ fn status(
     facts: Option<&Facts>,
     containers: &[Container],
     engine: &EngineState,
+    elsewhere: &Elsewhere<'_>,
 ) -> Status {
     match node.operations.active(environment.id.as_str()) {
         Some(Kind::Up | Kind::CreateUp) => return Status::Starting,
@@ -76,7 +78,11 @@ fn status(
     let conditions: Vec<Condition> = facts
         .services
         .values()
-        .map(|service| condition(&of(service, containers), service.replicas))
+        .map(|service| match elsewhere.is_well(&service.name) {
+            None => condition(&of(service, containers), service.replicas),
+            Some(true) => Condition::Well,
+            Some(false) => Condition::Partly,
+        })
         .collect();
     // Jobs that ended well do not make an environment run.
     if !containers.iter().any(Container::runs) {
@@ -102,14 +108,13 @@ pub(crate) fn is_well(facts: &Facts, containers: &[Container], healthy: bool) ->
 }
 
 fn services(
-    node: &Node,
     environment: &Environment,
     facts: &Facts,
     containers: &[Container],
     engine: &EngineState,
+    elsewhere: &Elsewhere<'_>,
 ) -> Vec<ShownService> {
     let observed = world::addresses(containers);
-    let elsewhere = Elsewhere::of(node, environment);
     let place = Place {
         environment: &environment.name,
         project: &environment.project,
@@ -151,7 +156,7 @@ fn services(
                     .flatten()
                     .map(ToString::to_string)
                     .collect(),
-                ports: service.ports.iter().map(ToString::to_string).collect(),
+                ports: ports(service, &own),
                 url: url(service, &names),
                 names,
                 ingress: service.ingress,
@@ -166,6 +171,13 @@ pub(crate) fn url(service: &Service, names: &[String]) -> Option<String> {
     let port = service.http_port?;
     let name = if service.ingress { names.last().or(names.first()) } else { names.first() }?;
     Some(if port == 80 { format!("http://{name}") } else { format!("http://{name}:{port}") })
+}
+
+/// The ports that the project says, else those that the image does.
+fn ports(service: &Service, own: &[&Container]) -> Vec<String> {
+    let said = own.first().map(|container| container.ports.iter()).unwrap_or_default();
+    let said = said.filter(|_| service.ports.is_empty());
+    service.ports.iter().chain(said).map(ToString::to_string).collect()
 }
 
 fn state(own: &[&Container], engine: &EngineState) -> String {

@@ -63,14 +63,16 @@ impl TestHome {
         self
     }
 
-    /// Writes `config.toml` anew: the home's own ports and pool, then this text. A daemon that
+    /// Writes `config.toml` anew: the home's own ports and pools, then this text. A daemon that
     /// runs reads it at its next start.
     pub fn configure(&self, more: &str) {
         let text = format!(
-            "[dns]\nport = {}\n\n[proxy]\nport = {}\n\n[network]\npool = \"{}\"\n\n{more}",
+            "[dns]\nport = {}\n\n[proxy]\nport = {}\n\n[network]\npool = \"{}\"\n\n\
+             [forward]\npool = \"{}\"\n\n{more}",
             self.slot.dns_port(),
             self.slot.proxy_port(),
-            self.slot.pool()
+            self.slot.pool(),
+            self.slot.loopback_pool()
         );
         self.write("config/dwell/config.toml", &text);
     }
@@ -108,6 +110,11 @@ impl TestHome {
     /// The pool that addresses of environments come from.
     pub fn pool(&self) -> String {
         self.slot.pool()
+    }
+
+    /// The pool that loopback addresses of services on other nodes come from.
+    pub fn loopback_pool(&self) -> String {
+        self.slot.loopback_pool()
     }
 
     /// Puts a script in the place of a program, for what runs in the home.
@@ -177,6 +184,11 @@ impl TestHome {
             command.env("DOCKER_HOST", engine);
         }
         command
+    }
+
+    /// The binary's path.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// The binary as a command, for callers that spawn it or add to its environment.

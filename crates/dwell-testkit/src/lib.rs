@@ -6,6 +6,7 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed helper is a failed test")]
 
 mod bare;
+mod dice;
 mod dns;
 mod docker;
 mod dockerd;
@@ -20,10 +21,12 @@ mod project;
 mod remote;
 mod slot;
 mod ssh;
+mod terminal;
 mod wait;
 mod wireguard;
 
 pub use bare::BareHost;
+pub use dice::{Dice, every_case};
 pub use dns::{Answer, ask, lookup, resolve};
 pub use docker::{docker, labelled, remove_labelled};
 pub use engine::Engine;
@@ -36,5 +39,6 @@ pub use project::{Project, git};
 pub use remote::{RemoteBench, SHOP_IMAGES, shop};
 pub use slot::free_port;
 pub use ssh::{SshTargets, Target};
+pub use terminal::Terminal;
 pub use wait::wait_until;
 pub use wireguard::WireGuard;

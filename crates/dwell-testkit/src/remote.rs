@@ -56,6 +56,7 @@ const SHOP: &str = r#"services:
   web:
     image: busybox:latest
     command: httpd -f -p 80 -h /www
+    init: true
     volumes: ["./web:/www:ro"]
     depends_on:
       api: { condition: service_healthy }
@@ -63,6 +64,7 @@ const SHOP: &str = r#"services:
   api:
     image: dwell-test-postgres:latest
     command: httpd -f -p 8000 -h /www
+    init: true
     volumes: ["./api:/www:ro"]
     depends_on:
       db: { condition: service_healthy }
@@ -85,6 +87,7 @@ const SHOP: &str = r#"services:
 
   search:
     image: dwell-test-search:latest
+    init: true
     healthcheck:
       test: ["CMD", "wget", "-qO-", "http://127.0.0.1:9200/"]
       interval: 500ms

@@ -52,6 +52,11 @@ impl Slot {
         format!("10.{}.{}.0/20", 192 + self.number / 16, self.number % 16 * 16)
     }
 
+    /// Loopback addresses: a block of 4,096.
+    pub(crate) fn loopback_pool(&self) -> String {
+        format!("127.{}.{}.0/20", 224 + self.number / 16, self.number % 16 * 16)
+    }
+
     /// The number of the share, for names that have to differ.
     pub(crate) fn number(&self) -> u16 {
         self.number

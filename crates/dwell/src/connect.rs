@@ -75,7 +75,9 @@ pub(crate) async fn running(paths: &Paths) -> Result<Option<Client>, Problem> {
 }
 
 fn absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
+    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    // A daemon that ends while we knock resets.
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
 }
 
 /// Starts the daemon. Of many that try at once, the one that holds the lock starts it and the

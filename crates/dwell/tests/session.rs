@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use dwell_testkit::{Project, Ran, TestHome, run, wait_until};
+use dwell_testkit::{Project, Terminal, TestHome, run, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const LIMIT: Duration = Duration::from_secs(20);
@@ -58,42 +58,6 @@ fn kill_daemon(home: &TestHome) {
     let status = home.dwell(["node", "status", "--json"]).json();
     let pid = status["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
     kill_process(pid.and_then(Pid::from_raw).unwrap(), Signal::KILL).unwrap();
-}
-
-/// A tmux of the test's own, as the terminal that a user sits at.
-struct Terminal<'a> {
-    home: &'a TestHome,
-}
-
-impl<'a> Terminal<'a> {
-    fn open(home: &'a TestHome, directory: &Path, command: &str) -> Self {
-        let terminal = Self { home };
-        let place = directory.display().to_string();
-        terminal.tmux(&["new-session", "-d", "-x", "100", "-y", "30", "-c", &place, "sh"]).ok();
-        terminal
-            .keys(&[&format!("{} {command}; echo left $?", env!("CARGO_BIN_EXE_dwell")), "Enter"]);
-        terminal
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.home.command("tmux");
-        command.arg("-f/dev/null").arg("-S").arg(self.home.path().join("terminal.sock"));
-        run(command.args(arguments), LIMIT)
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat()).ok();
-    }
-
-    fn shows(&self, text: &str) {
-        wait_until(LIMIT, &format!("the terminal shows {text}"), || {
-            self.tmux(&["capture-pane", "-p"]).stdout.contains(text)
-        });
-    }
-
-    fn close(&self) {
-        self.tmux(&["kill-server"]).ok();
-    }
 }
 
 #[test]
@@ -218,13 +182,13 @@ fn a_terminal_attaches_detaches_and_may_be_closed() {
         "Enter",
     ]);
     terminal.shows("got-hello");
-    terminal.close();
+    drop(terminal);
     assert_eq!(session(&home, "talk").0, "running", "closing the terminal ends nothing");
     let terminal = Terminal::open(&home, lab.path(), "attach a1");
     terminal.shows("got-hello");
     terminal.keys(&["bye", "Enter"]);
     terminal.shows("left 6");
-    terminal.close();
+    drop(terminal);
     ends_with(&home, "talk", 6);
 }
 

@@ -18,7 +18,7 @@ use super::hostname::Hostname;
 use super::image::full_reference;
 use super::model::{Model, Object, head, text, texts};
 use super::note::{Note, NoteKind, Notes};
-use super::port::{Port, Protocol, known};
+use super::port::{Port, Protocol, known, silent_image};
 use super::service::{Condition, Service, choose_ingress, services, settle, unique_labels};
 use crate::name::{NodeName, ProjectName, ServiceName};
 use crate::placement::Placement;
@@ -88,6 +88,16 @@ pub fn part(division: &Division<'_>) -> Result<Part, PartError> {
         return Err(PartError::Names { service: name.clone() });
     }
     Ok(Part { model: compose, runs, away, dropped, notes: cut.notes.into_vec() })
+}
+
+/// The images of services whose ports the project does not tell, to be asked for them.
+///
+/// # Errors
+/// When the model is not one.
+pub fn silent_images(model: &Value) -> Result<BTreeMap<ServiceName, String>, IsolationError> {
+    let model = Model::parse(model)?;
+    let silent = |(name, body): (&ServiceName, &Object)| Some((name.clone(), silent_image(body)?));
+    Ok(model.services().filter_map(silent).collect())
 }
 
 type Dropped = BTreeMap<ServiceName, NodeName>;

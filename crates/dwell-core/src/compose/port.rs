@@ -31,6 +31,20 @@ pub struct Port {
     pub protocol: Protocol,
 }
 
+impl Port {
+    /// `5432/tcp`, as the engine and the API write it; without a protocol it is TCP.
+    pub fn read(text: &str) -> Option<Self> {
+        let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+        let protocol = match protocol {
+            "tcp" => Protocol::Tcp,
+            "udp" => Protocol::Udp,
+            "sctp" => Protocol::Sctp,
+            _ => return None,
+        };
+        Some(Self { number: number.parse().ok()?, protocol })
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -163,6 +177,13 @@ pub(super) fn known(service: &Object, exposed: &[Port]) -> Vec<Port> {
     found
 }
 
+/// The image of a service whose ports the project does not tell, unless it builds it.
+pub(super) fn silent_image(service: &Object) -> Option<String> {
+    let told = !ports(service).is_empty() || label(service, "port").is_some();
+    let built = service.get("build").is_some_and(|build| !build.is_null());
+    service.get("image").and_then(text).filter(|_| !told && !built)
+}
+
 /// The port that a healthcheck asks on its own container.
 fn probed(service: &Object) -> Option<u16> {
     let test = texts(service.get("healthcheck")?.get("test")).join(" ");
@@ -208,6 +229,31 @@ mod tests {
             "80/tcp 53/udp 82/tcp 3000/tcp 9000/tcp 9001/tcp 9002/tcp 5000/tcp 6000/sctp \
              6001/sctp 90/tcp 91/udp 99/tcp 100/udp 101/udp"
         );
+    }
+
+    #[test]
+    fn a_port_is_read_as_it_is_written() {
+        for text in ["5432/tcp", "53/udp", "1/sctp"] {
+            assert_eq!(Port::read(text).unwrap().to_string(), text);
+        }
+        assert_eq!(Port::read("80").unwrap().protocol, Protocol::Tcp);
+        for text in ["x/tcp", "70000/tcp", "1/quic", ""] {
+            assert_eq!(Port::read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn images_are_asked_where_the_project_says_nothing() {
+        let silent = |service: Value| silent_image(service.as_object().unwrap());
+        assert_eq!(silent(json!({"image": "db:1"})).as_deref(), Some("db:1"));
+        for told in [
+            json!({"image": "db:1", "expose": ["5432"]}),
+            json!({"image": "db:1", "labels": {"dwell.port": "5432"}}),
+            json!({"image": "db:1", "build": {"context": "."}}),
+            json!({"build": {"context": "."}}),
+        ] {
+            assert_eq!(silent(told.clone()), None, "{told}");
+        }
     }
 
     #[test]

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use bollard::models::{ContainerSummary, ContainerSummaryStateEnum, EventMessage};
+use bollard::models::{
+    ContainerSummary, ContainerSummaryStateEnum, EventMessage, PortSummary, PortSummaryTypeEnum,
+};
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
     LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptions,
 };
 use bytes::Bytes;
 use dwell_core::Generation;
+use dwell_core::compose::{Port, Protocol};
 use dwell_core::observed::{Container, Health, Role, State, label};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
@@ -187,6 +190,10 @@ fn container(summary: ContainerSummary) -> Container {
         .into_iter()
         .filter_map(|(name, endpoint)| Some((name, endpoint.ip_address?.parse().ok()?)))
         .collect();
+    let mut ports: Vec<Port> = summary.ports.unwrap_or_default().iter().filter_map(port).collect();
+    // One that is published is listed once for each address of this machine.
+    ports.sort_unstable();
+    ports.dedup();
     Container {
         id: summary.id.unwrap_or_default(),
         name: summary
@@ -212,10 +219,21 @@ fn container(summary: ContainerSummary) -> Container {
         state: state(summary.state, status),
         health: health(status),
         addresses,
+        ports,
         image: summary.image.unwrap_or_default(),
         image_id: summary.image_id.unwrap_or_default(),
         labels,
     }
+}
+
+fn port(seen: &PortSummary) -> Option<Port> {
+    let protocol = match seen.typ? {
+        PortSummaryTypeEnum::TCP => Protocol::Tcp,
+        PortSummaryTypeEnum::UDP => Protocol::Udp,
+        PortSummaryTypeEnum::SCTP => Protocol::Sctp,
+        PortSummaryTypeEnum::EMPTY => return None,
+    };
+    Some(Port { number: seen.private_port, protocol })
 }
 
 fn state(state: Option<ContainerSummaryStateEnum>, status: &str) -> State {

@@ -10,6 +10,10 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use super::{Engine, EngineError, QUICK};
+use crate::process::{ProcessError, Program};
+
+/// How long pulling an image may take.
+const PULL: Duration = Duration::from_secs(15 * 60);
 
 impl Engine {
     /// The id of the image with this tag; `None` when there is none.
@@ -19,6 +23,24 @@ impl Engine {
             Err(e) if e.is_not_found() => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// The ports that an image says, as `5432/tcp`; `None` when there is no such image.
+    pub async fn image_ports(&self, tag: &str) -> Result<Option<Vec<String>>, EngineError> {
+        match self.call("inspect image", QUICK, self.docker()?.inspect_image(tag)).await {
+            Ok(image) => {
+                let ports = image.config.and_then(|config| config.exposed_ports);
+                Ok(Some(ports.unwrap_or_default()))
+            }
+            Err(e) if e.is_not_found() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Pulls an image, as the user who is logged in to its registry.
+    pub async fn pull_image(&self, tag: &str) -> Result<(), ProcessError> {
+        let pull = Program::new("docker").args(["pull", "--quiet", "--", tag]).limit(PULL);
+        pull.run().await.map(drop)
     }
 
     /// Whether an image with this tag is there.

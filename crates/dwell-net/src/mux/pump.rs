@@ -90,6 +90,14 @@ pub async fn pump<S: Socket>(stream: Stream, socket: S) -> io::Result<Moved> {
     result.map(|()| pump.moved)
 }
 
+/// How the way from the socket to the stream came to its end.
+enum Up {
+    /// The socket has no more.
+    Ended,
+    /// The stream takes no more.
+    Refused(io::Error),
+}
+
 struct Pump<S> {
     stream: Stream,
     socket: S,
@@ -108,9 +116,14 @@ struct Pump<S> {
 impl<S: Socket> Pump<S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.up_ended
-            && let Poll::Ready(result) = self.poll_up(cx)
+            && let Poll::Ready(up) = self.poll_up(cx)?
         {
-            result?;
+            // Who takes no more may have sent all it had, and that is still to be passed on.
+            if let Up::Refused(error) = up
+                && self.down_ended
+            {
+                return Poll::Ready(Err(error));
+            }
             self.up_ended = true;
         }
         if !self.down_ended
@@ -122,9 +135,12 @@ impl<S: Socket> Pump<S> {
         if self.up_ended && self.down_ended { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
-    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_up(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Up>> {
         loop {
-            let room = ready!(self.stream.poll_room(cx))?;
+            let room = match ready!(self.stream.poll_room(cx)) {
+                Ok(room) => room,
+                Err(error) => return Poll::Ready(Ok(Up::Refused(error))),
+            };
             if self.socket.poll_read_ready(cx)?.is_pending() {
                 self.buffer = BytesMut::new();
                 self.size = FIRST;
@@ -145,7 +161,8 @@ impl<S: Socket> Pump<S> {
             match pin!(self.socket.read_buf(&mut space)).poll(cx) {
                 Poll::Ready(Ok(0)) => {
                     self.buffer = BytesMut::new();
-                    return Poll::Ready(self.stream.finish());
+                    let refused = self.stream.finish().err();
+                    return Poll::Ready(Ok(refused.map_or(Up::Ended, Up::Refused)));
                 }
                 Poll::Ready(Ok(length)) => {
                     if length == self.size {

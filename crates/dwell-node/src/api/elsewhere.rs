@@ -9,13 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use dwell_api::environment::InProject;
+use dwell_api::environment::{Destroy, InProject};
+use dwell_api::event::Outcome;
 use dwell_api::remote::Target;
 use dwell_api::{Code, Problem, endpoint};
 use dwell_core::{EnvironmentId, NodeName, ProjectName};
 use hyper_util::rt::TokioIo;
 
-use super::Refusal;
+use super::{BODY_MAX, Refusal, key};
 use crate::node::Node;
 
 /// How long a node may take to begin its answer to a plain question.
@@ -47,6 +48,10 @@ pub(super) async fn elsewhere(
                     if rest.is_empty() {
                         return one(&node, &there, &id, request.method() == Method::GET, &full)
                             .await;
+                    }
+                    if rest == ["destroy"] {
+                        let gone = destroy(node, &there, &id, request, &full).await;
+                        return gone.unwrap_or_else(IntoResponse::into_response);
                     }
                     passed(&node, &there, request, &full).await
                 }
@@ -99,6 +104,39 @@ async fn one(
             Refusal::from(problem).into_response()
         }
     }
+}
+
+/// Destroys an environment on its node; where that is away and nothing of it is to be kept, as
+/// soon as it is back.
+async fn destroy(
+    node: Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+    request: Request,
+    path: &str,
+) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, BODY_MAX).await;
+    let body = body.map_err(|e| Problem::new(Code::Usage, e.to_string()))?;
+    let key = key(&parts.headers)?;
+    let asked = serde_json::from_slice::<Destroy>(&body).unwrap_or_default();
+    let passed = pass(&node, there, Request::from_parts(parts, Body::from(body)), path).await;
+    let problem = match passed {
+        Err(problem) if problem.code == Code::NodeUnreachable => problem,
+        Err(problem) => return Err(problem.into()),
+        Ok(response) => return Ok(response),
+    };
+    if asked.keep_workspace || !asked.force {
+        let hint = "`--force` gives up what is there and removes it as soon as its node is back";
+        return Err(problem.hint(hint).into());
+    }
+    node.remotes.give_up(&node, there, id).await?;
+    super::operate(node, key, path.to_owned(), |_, operation, _| async move {
+        operation.note(format!("{problem}; what is there is removed as soon as it is back"));
+        operation.end(Ok(Outcome { environment: None, changed: true, summary: String::new() }));
+        Ok(())
+    })
+    .await
 }
 
 /// The node that knows an operation which this one does not.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::exec::Command;
-use dwell_api::remote::{DIAL, Dial, Machine, Pong, RemoteNode, Seen, SourcesFor};
+use dwell_api::remote::{
+    DIAL, Dial, ImagePorts, Images, Machine, Pong, RemoteNode, Seen, SourcesFor,
+};
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::NodeName;
 use dwell_core::remote::Remote;
@@ -90,6 +92,16 @@ pub(super) async fn dial(
 #[utoipa::path(get, path = "/v1/machine", responses((status = 200, body = Machine)))]
 pub(super) async fn machine(State(node): Shared) -> Answer<Machine> {
     answer(machine::look(&node).await?)
+}
+
+/// The ports that images say.
+#[utoipa::path(post, path = "/v1/images/ports", request_body = Images, responses((status = 200, body = ImagePorts)))]
+pub(super) async fn image_ports(
+    State(node): Shared,
+    _: Key,
+    Json(images): Json<Images>,
+) -> Answer<ImagePorts> {
+    answer(crate::environment::image_ports(&node, &images).await?)
 }
 
 /// Environments and sessions: all of them now, and again whenever something changes.

@@ -65,8 +65,12 @@ pub(super) fn planned(
 ) -> Result<Environment, Problem> {
     let specification = &delivery.specification;
     let project = create.project.clone().unwrap_or_else(|| specification.project.clone());
+    let id = match &delivery.id {
+        Some(chosen) => chosen.clone(),
+        None => EnvironmentId::from_random(random()?),
+    };
     Ok(Environment {
-        id: EnvironmentId::from_random(random()?),
+        id,
         name: create.name.clone(),
         source: travel::repository(node, &project),
         root: node.paths.tree(&project, &create.name),

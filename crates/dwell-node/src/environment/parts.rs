@@ -8,16 +8,18 @@ use dwell_api::environment::{
     CreateEnvironment, Destroy, Environment as Shown, Flags, InProject, Up,
 };
 use dwell_api::remote::Delivery;
-use dwell_api::{Code, Problem, endpoint};
-use dwell_core::compose::{self, Division, Journey, Part, Specification, bonds, part, travel};
+use dwell_api::{ClientError, Code, Problem, endpoint};
+use dwell_core::compose::{
+    self, Division, Journey, Part, Port, Specification, bonds, part, travel,
+};
 use dwell_core::environment::Environment;
 use dwell_core::placement::{Placed, Placement, Wishes, place};
-use dwell_core::{EnvironmentId, NodeName};
+use dwell_core::{EnvironmentId, NodeName, ServiceName};
 use futures_util::future::join_all;
 use serde_json::json;
 
 use super::Reading;
-use crate::node::Node;
+use crate::node::{Node, random};
 use crate::operation::{Context, Operation};
 use crate::problem::{IntoProblem, OrProblem};
 use crate::remote::{self, standin};
@@ -77,6 +79,7 @@ fn part_of(
     reading: &Reading,
     placement: &Placement,
     environment: &Environment,
+    exposed: &BTreeMap<ServiceName, Vec<Port>>,
     node: &NodeName,
 ) -> Result<Part, Problem> {
     let hostnames = project::hostnames(&reading.config)?;
@@ -85,7 +88,7 @@ fn part_of(
         project: &environment.project,
         placement,
         node,
-        exposed: &BTreeMap::new(),
+        exposed,
         ingress: reading.config.ingress.as_ref(),
         hostnames: &hostnames,
     })
@@ -103,14 +106,23 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
     let others: BTreeSet<NodeName> = placement.others().into_iter().cloned().collect();
     remove_unneeded(context, &others).await?;
     let Some(reading) = &context.reading else { return Ok(()) };
+    let exposed = super::images::exposed(&context.node, &reading.model, &placement).await?;
     let mut deliveries = Vec::new();
     for there in &others {
-        let part = part_of(reading, &placement, &context.environment, there)?;
+        let part = part_of(reading, &placement, &context.environment, &exposed, there)?;
         for note in &part.notes {
             context.operation.note(format!("{there}: {note}"));
         }
         deliveries.push((there.clone(), pack(context, part)?));
     }
+    // Before anything is made, so that it can be unmade whatever happens.
+    for there in &others {
+        if !context.environment.parts.contains_key(there) {
+            let id = EnvironmentId::from_random(random()?);
+            context.environment.parts.insert(there.clone(), id);
+        }
+    }
+    super::create::keep_record(context).await?;
     let (node, environment) = (context.node.clone(), context.environment.clone());
     let (operation, create) = (context.operation.clone(), context.request.up.force);
     let work = deliveries.into_iter().map(|(there, packed)| {
@@ -121,14 +133,11 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
         }
     });
     for (there, made) in join_all(work).await {
-        let (id, delivery) = made?;
-        context.environment.parts.insert(there.clone(), id);
-        context.deliveries.insert(there, delivery);
+        context.deliveries.insert(there, made?);
     }
-    super::create::keep_record(context).await?;
     let home = {
         let Some(reading) = &context.reading else { return Ok(()) };
-        part_of(reading, &placement, &context.environment, &NodeName::local())?
+        part_of(reading, &placement, &context.environment, &exposed, &NodeName::local())?
     };
     standin::keep(&context.node, &context.environment.id, &home.away)?;
     if let Some(reading) = &mut context.reading {
@@ -173,7 +182,12 @@ async fn deliver(
     there: &NodeName,
     packed: Packed,
     force: bool,
-) -> Result<(EnvironmentId, Delivery), Problem> {
+) -> Result<Delivery, Problem> {
+    // What is to be gone there may have the name of what is to come.
+    say_farewell(node, there).await;
+    let id = environment.parts.get(there).cloned().ok_or_else(|| {
+        Problem::new(Code::Internal, format!("the part on `{there}` has no identity"))
+    })?;
     let sent = transport::send(node, there, environment, &packed.extra).await?;
     for note in sent.notes {
         operation.note(format!("{there}: {note}"));
@@ -184,11 +198,12 @@ async fn deliver(
         sent: Some(sent.sent),
         force,
         specification: packed.specification,
+        id: Some(id.clone()),
         part_of: Some(environment.id.clone()),
         trusted: None,
     };
-    if let Some(id) = environment.parts.get(there) {
-        return Ok((id.clone(), delivery));
+    if is_there(node, there, &id).await? {
+        return Ok(delivery);
     }
     let create = CreateEnvironment {
         name: environment.name.clone(),
@@ -208,28 +223,18 @@ async fn deliver(
         delivery: Some(delivery.clone()),
     };
     let key = format!("part-{}-{}-{there}", operation.id, environment.id);
-    let outcome =
-        remote::follow(node, operation, there, &key, endpoint::ENVIRONMENTS, &create).await;
-    let made: Shown = match outcome {
-        Ok(outcome) => *outcome.environment.ok_or_else(|| {
-            Problem::new(Code::Internal, format!("node `{there}` did not say what it made"))
-        })?,
-        Err(problem) if problem.code == Code::Exists => {
-            ours(node, there, environment).await?.ok_or(problem)?
-        }
-        Err(problem) => return Err(problem),
-    };
-    Ok((made.id, delivery))
+    remote::follow(node, operation, there, &key, endpoint::ENVIRONMENTS, &create).await?;
+    Ok(delivery)
 }
 
-/// The part of an environment that is on a node already, left by an operation that was cut off.
-async fn ours(
-    node: &Arc<Node>,
-    there: &NodeName,
-    environment: &Environment,
-) -> Result<Option<Shown>, Problem> {
-    node.remotes.look(node, there).await?;
-    Ok(node.remotes.part_on(there, &environment.id))
+/// Whether a part is on its node. One that was lost there is made anew.
+async fn is_there(node: &Arc<Node>, there: &NodeName, id: &EnvironmentId) -> Result<bool, Problem> {
+    let mut client = node.remotes.client(there).await?;
+    match client.get::<Shown>(&endpoint::fill(endpoint::ENVIRONMENT, &[id.as_str()])).await {
+        Ok(_) => Ok(true),
+        Err(ClientError::Problem(problem)) if problem.code == Code::NotFound => Ok(false),
+        Err(error) => Err(error.into_problem()),
+    }
 }
 
 /// Plans a relay for each service that runs elsewhere.
@@ -321,12 +326,16 @@ async fn farewell(
     Ok(())
 }
 
-/// Destroys what a farewell is recorded for.
-pub(crate) async fn destroy(
-    node: &Arc<Node>,
-    there: &NodeName,
-    id: &EnvironmentId,
-) -> Result<(), Problem> {
+/// Destroys what could not be destroyed when that was asked for, as the node was away.
+pub(crate) async fn say_farewell(node: &Arc<Node>, there: &NodeName) {
+    for id in node.store.farewells(there).await.unwrap_or_default() {
+        if let Err(problem) = destroy(node, there, &id).await {
+            tracing::warn!(%problem, node = %there, "it was not removed there");
+        }
+    }
+}
+
+async fn destroy(node: &Arc<Node>, there: &NodeName, id: &EnvironmentId) -> Result<(), Problem> {
     let path = endpoint::fill(endpoint::DESTROY, &[id.as_str()]);
     let body = Destroy { keep_workspace: false, force: true };
     let mut client = node.remotes.client(there).await?;
@@ -335,7 +344,7 @@ pub(crate) async fn destroy(
         Ok(mut lines) => lines.outcome(|_| {}).await.map(drop),
         Err(error) => Err(error),
     };
-    match ended.map_err(dwell_api::ClientError::into_problem) {
+    match ended.map_err(ClientError::into_problem) {
         Err(problem) if problem.code != Code::NotFound => return Err(problem),
         _ => {}
     }
@@ -374,7 +383,7 @@ pub(crate) async fn stop_one(
         Ok(mut lines) => lines.outcome(|_| {}).await.map(drop),
         Err(error) => Err(error),
     };
-    match ended.map_err(dwell_api::ClientError::into_problem) {
+    match ended.map_err(ClientError::into_problem) {
         Err(problem) if problem.code == Code::NotFound => Ok(()),
         other => other,
     }

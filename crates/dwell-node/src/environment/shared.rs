@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use dwell_api::{Code, Event, Problem};
 use dwell_core::compose::{
-    Port, SHARED_NEED, Service, SharedDefinition, Sharing, shared_definition, shared_project_name,
+    Port, Protocol, SHARED_NEED, Service, SharedDefinition, Sharing, shared_definition,
+    shared_project_name,
 };
 use dwell_core::environment::Environment;
 use dwell_core::observed::{Condition, condition, label};
@@ -224,19 +225,11 @@ async fn exposed(node: &Node, id: &SharedId) -> Result<Vec<Port>, Problem> {
     let found = node.engine.containers(&labelled).await.or_problem()?;
     let Some(container) = found.first() else { return Ok(Vec::new()) };
     let texts = node.engine.exposed_ports(&container.id).await.or_problem()?;
-    Ok(texts.iter().filter_map(|text| port(text)).collect())
-}
-
-/// `5432/tcp` as the engine writes it.
-fn port(text: &str) -> Option<Port> {
-    use dwell_core::compose::Protocol;
-    let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = match protocol {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        _ => return None,
-    };
-    Some(Port { number: number.parse().ok()?, protocol })
+    Ok(texts
+        .iter()
+        .filter_map(|text| Port::read(text))
+        .filter(|port| port.protocol != Protocol::Sctp)
+        .collect())
 }
 
 async fn compose_up(node: &Node, context: &Context, record: &SharedRecord) -> Result<(), Problem> {

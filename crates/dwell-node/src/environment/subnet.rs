@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use dwell_api::{Code, Problem};
 use dwell_core::address::{Need, Pool, allocate};
 use dwell_core::compose::needs;
+use dwell_core::observed::label;
 use ipnet::Ipv4Net;
 
 use crate::node::Node;
@@ -26,6 +27,32 @@ pub(super) async fn allot(context: &mut Context) -> Result<(), Problem> {
         reading.subnets = subnets;
     }
     Ok(())
+}
+
+/// Chooses others for the subnets that somebody else's networks have taken; says whether there
+/// were any.
+pub(super) async fn give_way(context: &mut Context) -> Result<bool, Problem> {
+    let (node, owner) = (context.node.clone(), context.environment.id.clone());
+    let foreign = |labels: &std::collections::HashMap<String, String>| {
+        labels.get(label::ENVIRONMENT).is_none_or(|id| id != owner.as_str())
+    };
+    let all = node.engine.networks(None).await.or_problem()?;
+    let others = all.into_iter().filter(|network| foreign(&network.labels));
+    let others: Vec<Ipv4Net> = others.flat_map(|network| network.subnets).collect();
+    let mut gave_way = false;
+    for (key, network) in node.store.subnets_of(owner.as_str()).await.or_problem()? {
+        let taken = network.parse().is_ok_and(|own: Ipv4Net| {
+            others.iter().any(|net| net.contains(&own) || own.contains(net))
+        });
+        if taken {
+            node.store.release_subnet(owner.as_str(), &key).await.or_problem()?;
+            gave_way = true;
+        }
+    }
+    if gave_way {
+        allot(context).await?;
+    }
+    Ok(gave_way)
 }
 
 fn is_shared(context: &Context, service: &dwell_core::compose::Service) -> bool {

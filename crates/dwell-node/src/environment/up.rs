@@ -16,7 +16,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{Reading, create, delivery, former, remove_containers, stamp};
+use super::{Reading, create, delivery, former, remove_containers, stamp, subnet};
 use crate::facts::{Facts, Stamp, write};
 use crate::node::Node;
 use crate::operation::Context;
@@ -25,6 +25,8 @@ use crate::{project, world};
 
 /// How long reading the last words of a container may take.
 const LOG_LIMIT: Duration = Duration::from_secs(2);
+/// How often names and subnets are chosen anew that somebody else took.
+const CHOICES: u32 = 3;
 const MODEL_FILE: &str = "model.json";
 /// The compose file of the isolated environment.
 pub(crate) const COMPOSE_FILE: &str = "compose.json";
@@ -150,16 +152,10 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     for note in &isolated.notes {
         context.operation.note(note.to_string());
     }
-    let facts = Facts {
-        services: isolated.services.clone(),
-        notes: isolated.notes.clone(),
-        subnets: subnet_texts(context),
-        stamp: context.reading.as_ref().map(|r| r.stamp.clone()).unwrap_or_default(),
-    };
     let node = context.node.clone();
     let id = context.environment.id.clone();
     former::keep(context)?;
-    node.facts.put(&id, &node.directory(&id), facts)?;
+    keep_facts(context, &isolated)?;
     // Each side may wait for services of the other.
     let elsewhere = super::parts::bring_up(
         node.clone(),
@@ -168,9 +164,7 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
         std::mem::take(&mut context.deliveries),
         context.request.up.clone(),
     );
-    let (here, there) = tokio::join!(start_here(context, &isolated.compose), elsewhere);
-    there?;
-    here?;
+    tokio::try_join!(start_here(context, isolated), elsewhere)?;
     world::look_at(&node, &id).await;
     for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
         context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
@@ -178,20 +172,40 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Starts what runs here.
-async fn start_here(context: &mut Context, compose: &Value) -> Result<(), Problem> {
-    match start(context, compose).await {
-        // A phantom of a container that the engine lost still holds the name: take others.
-        Err(ComposeError::Failed { why, .. }) if why.contains("is already in use by container") => {
-            context.environment.generation = context.environment.generation.next();
-            create::keep_record(context).await?;
-            remove_leftovers(context).await?;
-            let again = isolate(context)?;
-            let result = start(context, &again.compose).await;
-            explain_failure(context, result).await
+fn keep_facts(context: &Context, isolated: &Isolated) -> Result<(), Problem> {
+    let facts = Facts {
+        services: isolated.services.clone(),
+        notes: isolated.notes.clone(),
+        subnets: subnet_texts(context),
+        stamp: context.reading.as_ref().map(|r| r.stamp.clone()).unwrap_or_default(),
+    };
+    let (node, id) = (&context.node, &context.environment.id);
+    node.facts.put(id, &node.directory(id), facts)
+}
+
+/// Starts what runs here. What others took meanwhile is left to them.
+async fn start_here(context: &mut Context, mut isolated: Isolated) -> Result<(), Problem> {
+    for _ in 0..CHOICES {
+        let result = start(context, &isolated.compose).await;
+        match &result {
+            // A phantom of a container that the engine lost still holds the name.
+            Err(ComposeError::Failed { why, .. })
+                if why.contains("is already in use by container") =>
+            {
+                context.environment.generation = context.environment.generation.next();
+                create::keep_record(context).await?;
+                remove_leftovers(context).await?;
+            }
+            // Another user's daemon on the same engine took the subnet.
+            Err(ComposeError::Failed { why, .. })
+                if why.contains("Pool overlaps") && subnet::give_way(context).await? => {}
+            _ => return explain_failure(context, result).await,
         }
-        result => explain_failure(context, result).await,
+        isolated = isolate(context)?;
+        keep_facts(context, &isolated)?;
     }
+    let result = start(context, &isolated.compose).await;
+    explain_failure(context, result).await
 }
 
 /// A failure to start says more when it comes with the last words of what ended.

@@ -13,6 +13,9 @@ use crate::node::{Node, now};
 /// What is run on the node: the binary that `dwell remote add` put there.
 const BRIDGE: &str = r#"exec "${XDG_DATA_HOME:-$HOME/.local/share}/dwell/bin/dwell" node bridge"#;
 
+/// The exit code of a dwell that does not understand its arguments.
+const USAGE: i32 = 2;
+
 /// The ways to a node, best first.
 pub(super) fn connectors(_node: &Arc<Node>, remote: &Remote) -> Vec<Arc<dyn Connector>> {
     vec![Arc::new(Ssh { destination: destination(remote) })]
@@ -78,6 +81,8 @@ fn link_error(why: &Why) -> LinkError {
         Why::HostKeyUnknown | Why::HostKeyChanged { .. } => LinkError::HostKey { why: text },
         Why::PermissionDenied { .. } => LinkError::Denied { why: text },
         Why::CommandNotFound { .. } => LinkError::Missing { why: text },
+        // A dwell that does not know what it is asked for is an older one.
+        Why::Failed { code: Some(USAGE), .. } => LinkError::Missing { why: text },
         _ => LinkError::Failed { why: text },
     }
 }

@@ -45,6 +45,14 @@ impl Mirror {
         *self.last.write().unwrap_or_else(PoisonError::into_inner) = Some(last);
     }
 
+    /// Forgets one environment, until the node shows it again.
+    pub(crate) fn leave_out(&self, id: &EnvironmentId) {
+        let Some(Last { mut seen, at }) = self.last() else { return };
+        seen.environments.retain(|seen| seen.environment.id != *id);
+        seen.sessions.retain(|session| session.environment != *id);
+        self.put(seen, at);
+    }
+
     /// What the node showed last.
     pub(crate) fn last(&self) -> Option<Last> {
         self.last.read().unwrap_or_else(PoisonError::into_inner).clone()

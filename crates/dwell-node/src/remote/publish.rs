@@ -7,9 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use dwell_api::environment::Service;
 use dwell_api::remote::{SeenEnvironment, Target};
 use dwell_api::{Code, Problem};
 use dwell_core::address::{Destination, loopback_addresses};
+use dwell_core::compose::{Port, Protocol};
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 use dwell_net::forward::{Forward, Listen};
 use dwell_net::names::Name;
@@ -31,33 +33,17 @@ pub(super) type Addresses = BTreeMap<(EnvironmentId, ServiceName), Ipv4Addr>;
 pub(super) async fn publish(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<Vec<String>, Problem> {
     let name = &peer.remote.name;
     let shown = peer.mirror.last().map(|last| last.seen.environments).unwrap_or_default();
-    let addresses = addresses(node, name, &shown).await?;
-    peer.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&addresses);
-    let owner = format!("remote:{name}");
     let down = peer.down();
+    let addresses = addresses(node, name, &shown, down.is_none()).await?;
+    peer.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&addresses);
     let forwards = match &down {
         None => forwards(peer, &shown, &addresses),
         // What cannot be dialled is not listened for: it is refused at once.
         Some(_) => Vec::new(),
     };
-    let mut raised = HashSet::new();
-    let mut notes = Vec::new();
-    let mut all = forwards.clone();
-    for failed in node.remotes.forwards.set(&owner, forwards.clone()) {
-        let privileged = failed.source.kind() == ErrorKind::PermissionDenied;
-        let (Listen::Tcp(address), true) = (&failed.listen, privileged) else {
-            notes.push(failed.to_string());
-            continue;
-        };
-        let Some(forward) = forwards.iter().find(|f| f.listen == failed.listen) else { continue };
-        let higher = SocketAddr::new(address.ip(), address.port() + RAISED);
-        raised.insert(*address);
-        all.push(Forward { listen: Listen::Tcp(higher), ..forward.clone() });
-    }
+    let (raised, mut notes) = listen(node, peer, &forwards);
     if !raised.is_empty() {
         notes.push(raised_note(&raised));
-        all.retain(|f| !matches!(&f.listen, Listen::Tcp(address) if raised.contains(address)));
-        notes.extend(node.remotes.forwards.set(&owner, all).iter().map(ToString::to_string));
     }
     set_names(node, peer, &shown, &addresses, down.as_deref(), &raised);
     // The names of this node's own environments that have a part there.
@@ -66,6 +52,47 @@ pub(super) async fn publish(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<Vec<St
         node.publish(&home).await;
     }
     Ok(notes)
+}
+
+/// Listens where services are to be found, and on higher ports where that takes a privilege. Gives
+/// the places that are higher, and what cannot be had.
+fn listen(node: &Node, peer: &Peer, forwards: &[Forward]) -> (HashSet<SocketAddr>, Vec<String>) {
+    let owner = format!("remote:{}", peer.remote.name);
+    let mut raised = peer.raised.lock().unwrap_or_else(PoisonError::into_inner);
+    // What was forbidden may be allowed now. What listens higher stays as it is otherwise: its
+    // connections would end.
+    raised.retain(|place| bind(&Listen::Tcp(*place)) == Some(ErrorKind::PermissionDenied));
+    loop {
+        let wanted = forwards.iter().map(|forward| match &forward.listen {
+            Listen::Tcp(place) if raised.contains(place) => {
+                let higher = SocketAddr::new(place.ip(), place.port() + RAISED);
+                Forward { listen: Listen::Tcp(higher), ..forward.clone() }
+            }
+            _ => forward.clone(),
+        });
+        let (mut again, mut notes) = (false, Vec::new());
+        for failed in node.remotes.forwards.set(&owner, wanted.collect()) {
+            match &failed.listen {
+                Listen::Tcp(place) if failed.source.kind() == ErrorKind::PermissionDenied => {
+                    again |= raised.insert(*place);
+                }
+                _ => notes.push(failed.to_string()),
+            }
+        }
+        if !again {
+            return (raised.clone(), notes);
+        }
+    }
+}
+
+/// Why a place cannot be listened on at this moment; `None` where it can.
+fn bind(listen: &Listen) -> Option<ErrorKind> {
+    let bound = match listen {
+        Listen::Tcp(place) => std::net::TcpListener::bind(place).map(drop),
+        Listen::Udp(place) => std::net::UdpSocket::bind(place).map(drop),
+        Listen::Unix(_) => Ok(()),
+    };
+    bound.err().map(|error| error.kind())
 }
 
 fn raised_note(raised: &HashSet<SocketAddr>) -> String {
@@ -84,6 +111,7 @@ async fn addresses(
     node: &Node,
     name: &NodeName,
     shown: &[SeenEnvironment],
+    reachable: bool,
 ) -> Result<Addresses, Problem> {
     let _one_at_a_time = node.allocation.lock().await;
     let to = |environment: &EnvironmentId, service: &ServiceName, node: &NodeName| Destination {
@@ -91,13 +119,12 @@ async fn addresses(
         environment: environment.clone(),
         service: service.clone(),
     };
-    let wanted: BTreeSet<Destination> = shown
-        .iter()
-        .flat_map(|seen| {
-            let services = seen.environment.services.iter();
-            services.map(|service| to(&seen.environment.id, &service.name, name))
-        })
-        .collect();
+    let services = shown.iter().flat_map(|seen| {
+        let services = seen.environment.services.iter();
+        services.map(|service| (to(&seen.environment.id, &service.name, name), service))
+    });
+    let ports: BTreeMap<Destination, &Service> = services.collect();
+    let wanted: BTreeSet<Destination> = ports.keys().cloned().collect();
     let mut held = BTreeMap::new();
     for record in node.store.loopbacks().await.or_problem()? {
         let destination = to(&record.environment, &record.service, &record.node);
@@ -108,10 +135,26 @@ async fn addresses(
         }
     }
     let pool = node.config.forward.pool;
-    let found = loopback_addresses(pool, &held, &BTreeSet::new(), &wanted).map_err(|e| {
-        Problem::new(Code::PoolExhausted, e.to_string())
-            .hint("set a larger `[forward] pool` in the node's config.toml")
-    })?;
+    let mut busy = BTreeSet::new();
+    let found = loop {
+        let found = loopback_addresses(pool, &held, &busy, &wanted).map_err(|e| {
+            Problem::new(Code::PoolExhausted, e.to_string())
+                .hint("set a larger `[forward] pool` in the node's config.toml")
+        })?;
+        // Those of somebody else on this machine. What nobody listens on now may be anybody's.
+        let checked = found.iter().filter(|(to, _)| reachable || !held.contains_key(to));
+        let taken = checked.filter(|(to, address)| {
+            let mut places = ports.get(to).into_iter().flat_map(|it| places(it, **address));
+            places.any(|(_, place)| {
+                !node.remotes.forwards.listens(&place) && bind(&place) == Some(ErrorKind::AddrInUse)
+            })
+        });
+        let taken: Vec<Ipv4Addr> = taken.map(|(_, address)| *address).collect();
+        if taken.is_empty() {
+            break found;
+        }
+        busy.extend(taken);
+    };
     for (destination, address) in &found {
         if held.get(destination) == Some(address) {
             continue;
@@ -131,38 +174,36 @@ fn forwards(peer: &Arc<Peer>, shown: &[SeenEnvironment], addresses: &Addresses) 
         for service in &seen.environment.services {
             let key = (seen.environment.id.clone(), service.name.clone());
             let Some(address) = addresses.get(&key) else { continue };
-            for (port, datagrams) in service.ports.iter().filter_map(|text| port(text)) {
+            for (port, listen) in places(service, *address) {
                 let target = Target::Service {
                     environment: key.0.clone(),
                     service: key.1.clone(),
-                    port,
-                    datagrams,
+                    port: port.number,
+                    datagrams: port.protocol == Protocol::Udp,
                 };
-                let place = SocketAddr::new(IpAddr::V4(*address), port);
-                all.push(Forward {
-                    listen: if datagrams { Listen::Udp(place) } else { Listen::Tcp(place) },
-                    head: head(&target),
-                    dialer: dialer.clone(),
-                });
+                all.push(Forward { listen, head: head(&target), dialer: dialer.clone() });
             }
         }
     }
     all
 }
 
+/// Where a service's ports are at an address.
+fn places(service: &Service, address: Ipv4Addr) -> impl Iterator<Item = (Port, Listen)> {
+    service.ports.iter().filter_map(move |text| {
+        let port = Port::read(text)?;
+        let place = SocketAddr::new(IpAddr::V4(address), port.number);
+        match port.protocol {
+            Protocol::Tcp => Some((port, Listen::Tcp(place))),
+            Protocol::Udp => Some((port, Listen::Udp(place))),
+            Protocol::Sctp => None,
+        }
+    })
+}
+
 /// A target as the head of a stream.
 pub(super) fn head(target: &Target) -> Bytes {
     serde_json::to_vec(target).unwrap_or_default().into()
-}
-
-/// `5432/tcp` as the API shows it: the number, and whether it takes datagrams.
-fn port(text: &str) -> Option<(u16, bool)> {
-    let (number, protocol) = text.split_once('/')?;
-    match protocol {
-        "tcp" => Some((number.parse().ok()?, false)),
-        "udp" => Some((number.parse().ok()?, true)),
-        _ => None,
-    }
 }
 
 fn set_names(
@@ -229,18 +270,4 @@ fn names(
             })
         })
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ports_are_read_as_the_api_shows_them() {
-        assert_eq!(port("5432/tcp"), Some((5432, false)));
-        assert_eq!(port("53/udp"), Some((53, true)));
-        for other in ["5432", "1/sctp", "x/tcp", "70000/tcp"] {
-            assert_eq!(port(other), None, "{other}");
-        }
-    }
 }

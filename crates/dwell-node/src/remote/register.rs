@@ -51,6 +51,7 @@ fn begin(node: &Arc<Node>, remote: Remote) -> Arc<Peer> {
         carrier,
         published: Mutex::default(),
         addresses: Mutex::default(),
+        raised: Mutex::default(),
         notes: Mutex::default(),
         tasks: Mutex::default(),
     });

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dwell_api::client::Lines;
 use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up};
@@ -15,7 +16,7 @@ use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::{Manner, admit, planned, read_model};
+use crate::environment::{Manner, admit, planned, read_model, say_farewell};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -23,6 +24,8 @@ use crate::{project, travel};
 
 /// How often a broken link is made anew while an operation goes on at its other end.
 const RECONNECTS: u32 = 5;
+/// How long to wait before that.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Brings an environment up on its home, another node.
 pub(crate) async fn up(
@@ -102,6 +105,8 @@ async fn deliver(
         let demand = BTreeMap::from([(there.clone(), resolved.demand)]);
         resolved.notes.extend(admit(node, &demand, manner).await?);
     }
+    // What is to be gone there may have the name of what is to come.
+    say_farewell(node, there).await;
     let sent = travel::send(node, there, &environment, &resolved.extra).await?;
     let delivery = Delivery {
         from: node.id.clone(),
@@ -109,6 +114,7 @@ async fn deliver(
         sent: Some(sent.sent),
         force,
         specification: resolved.specification,
+        id: None,
         part_of: None,
         trusted: resolved.trusted,
     };
@@ -226,7 +232,16 @@ pub(crate) async fn follow(
     let mut left = RECONNECTS;
     let mut following = Following { operation, id: None, seen: 0 };
     loop {
-        let mut client = node.remotes.client(there).await?;
+        let mut client = match node.remotes.client(there).await {
+            Ok(client) => client,
+            // A daemon that is just starting again, or a link that is.
+            Err(problem) if problem.retryable && left > 0 && left < RECONNECTS => {
+                left -= 1;
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            Err(problem) => return Err(problem),
+        };
         let lines = match &following.id {
             Some(id) => client.lines(&endpoint::fill(endpoint::OPERATION, &[id])).await,
             None => client.operate(path, key, body).await,
@@ -249,7 +264,7 @@ pub(crate) async fn follow(
             Err(ClientError::Connection(why)) if left > 0 => {
                 left -= 1;
                 tracing::info!(%why, node = %there, "an operation there is followed anew");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(PAUSE).await;
             }
             Err(error) => {
                 return Err(error.into_problem().hint(format!(

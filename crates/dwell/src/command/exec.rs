@@ -104,36 +104,43 @@ where
     let mut stdin = stdin.then(tokio::io::stdin);
     let mut input = vec![0_u8; CHUNK];
     let mut incoming = BytesMut::with_capacity(CHUNK);
+    let mut outgoing = BytesMut::new();
     loop {
         while let Some(frame) = Frame::decode(&mut incoming).map_err(broken)? {
             if let Some(code) = shown(frame, context)? {
                 return Ok(code);
             }
         }
-        let outgoing = tokio::select! {
+        // Reading goes on while writing waits: the command may wait for its output to be read.
+        let waiting = !outgoing.is_empty();
+        tokio::select! {
             count = read.read_buf(&mut incoming) => match count {
                 Ok(0) | Err(_) => return Err(lost(context)),
-                Ok(_) => continue,
+                Ok(_) => {}
             },
-            count = next(stdin.as_mut(), &mut input) => {
+            sent = write.write_buf(&mut outgoing), if waiting => {
+                if !matches!(sent, Ok(1..)) {
+                    // A far end that is gone says so through what we read.
+                    outgoing.clear();
+                    stdin = None;
+                }
+            }
+            count = next(stdin.as_mut(), &mut input), if !waiting => {
                 let count = count.unwrap_or(0);
                 if count == 0 {
                     stdin = None;
                 }
-                Frame::Stdin(Bytes::copy_from_slice(input.get(..count).unwrap_or_default()))
+                let bytes = Bytes::copy_from_slice(input.get(..count).unwrap_or_default());
+                Frame::Stdin(bytes).encode(&mut outgoing);
             }
-            _ = ends.resize.recv() => match terminal::size() {
-                Some((columns, rows)) if tty => Frame::Resize(columns, rows),
-                _ => continue,
-            },
+            _ = ends.resize.recv() => {
+                if let Some((columns, rows)) = terminal::size().filter(|_| tty) {
+                    Frame::Resize(columns, rows).encode(&mut outgoing);
+                }
+            }
             _ = ends.terminate.recv() => return Err(Failure::Exit(143)),
             _ = ends.hangup.recv() => return Err(Failure::Exit(129)),
-        };
-        let mut bytes = BytesMut::new();
-        outgoing.encode(&mut bytes);
-        // A far end that is gone says so through what we read.
-        let _ = write.write_all(&bytes).await;
-        let _ = write.flush().await;
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use dwell_testkit::{Dice, every_case as full};
 use dwell_testkit::{Project, Ran, TestHome, git, run};
 use serde_json::Value;
 
@@ -212,39 +213,4 @@ pub fn containers(home: &TestHome) -> BTreeSet<String> {
     let mut command = home.command("docker");
     command.args(["ps", "--quiet", "--no-trunc", "--filter", &filter]);
     run(&mut command, SETTLE).ok().lines().map(str::to_owned).collect()
-}
-
-/// Whether all cases are to be run.
-pub fn full() -> bool {
-    std::env::var_os("DWELL_FULL_FAULTS").is_some()
-}
-
-/// A repeatable source of choices; its seed is printed.
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new() -> Self {
-        let given = std::env::var("DWELL_SEED").ok().and_then(|text| text.parse().ok());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        let seed = given.unwrap_or(u64::from(now.subsec_nanos()) | 1);
-        println!("DWELL_SEED={seed}");
-        Self(seed)
-    }
-
-    /// A number below `end`.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-
-    /// All of them, or a few of them when the sweep is sampled.
-    pub fn some<T>(&mut self, mut all: Vec<T>, few: usize) -> Vec<T> {
-        while !full() && all.len() > few {
-            let index = usize::try_from(self.below(all.len() as u64)).unwrap();
-            all.remove(index);
-        }
-        all
-    }
 }

@@ -10,7 +10,16 @@
 
 mod admission;
 mod bench;
+mod crash;
+mod disk;
 mod hybrid;
+mod laptop;
 mod link;
+mod postgres;
+mod refused;
+mod shop;
+mod skew;
+mod spread;
+mod users;
 mod whole;
 mod work;

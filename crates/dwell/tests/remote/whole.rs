@@ -47,3 +47,20 @@ fn a_whole_environment_runs_on_a_node_and_is_used_from_here() {
     let list = ran.ok();
     assert!(!list.contains("red"), "{list}");
 }
+
+#[test]
+fn an_address_that_somebody_else_uses_is_left_to_them() {
+    let Some(bench) = Bench::one() else { return };
+    let pool = bench.home.loopback_pool();
+    let first = pool.replace(".0/20", ".1");
+    let theirs = std::net::TcpListener::bind(format!("{first}:8080")).unwrap();
+    let project = bench.idle();
+    bench.home.dwell_in(&project, ["up", "red", "--remote", "one"]).ok();
+    let shown = || bench.status(&project, "red")["services"][0]["addresses"].clone();
+    let ours = shown();
+    assert_eq!(ours, serde_json::json!([pool.replace(".0/20", ".2")]));
+    drop(theirs);
+    bench.home.dwell(["node", "stop"]).ok();
+    bench.comes_back("one");
+    assert_eq!(shown(), ours, "it stays where it is");
+}

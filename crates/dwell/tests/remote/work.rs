@@ -1,6 +1,7 @@
 //! Sessions on a node, and work that comes back from there.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use dwell_testkit::{HostPlan, git};
 
@@ -63,4 +64,34 @@ fn what_both_sides_changed_is_never_overwritten_silently() {
     bench.home.dwell_in(&project, ["sync", "red", "--force"]).ok();
     assert_eq!(fs::read_to_string(there.join("a")).unwrap(), "here\n");
     assert_eq!(fs::read_to_string(there.join("new")).unwrap(), "made there\n");
+}
+
+#[test]
+fn a_command_there_has_its_input_its_output_and_its_code() {
+    let Some(bench) = bench() else { return };
+    let project = bench.home.project("shop").compose(COMPOSE).git();
+    bench.home.dwell_in(&project, ["up", "red", "--remote", "one"]).ok();
+    let noise: Vec<u8> =
+        (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let project = project.file("noise", &noise);
+    bench.home.dwell_in(&project, ["up", "here"]).ok();
+    for environment in ["red", "here"] {
+        let exec = |script: &str| {
+            let mut command = bench.home.dwell_command();
+            command.current_dir(&project).args(["exec", environment, "web", "sh", "-c", script]);
+            command.stdin(fs::File::open(project.path().join("noise")).unwrap());
+            command.output().unwrap()
+        };
+        let back = exec("cat; exit 7");
+        assert_eq!(back.status.code(), Some(7), "{}", String::from_utf8_lossy(&back.stderr));
+        assert!(back.stdout == noise, "{} of {} bytes", back.stdout.len(), noise.len());
+        // One that does not care for the rest of its input ends when it wants to.
+        for _ in 0..5 {
+            let begun = Instant::now();
+            let early = exec("head -c 3 >/dev/null; echo enough; exit 4");
+            assert_eq!(early.status.code(), Some(4), "{}", String::from_utf8_lossy(&early.stderr));
+            assert_eq!(early.stdout, b"enough\n");
+            assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        }
+    }
 }

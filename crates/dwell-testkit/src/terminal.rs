@@ -1,0 +1,66 @@
+//! A terminal that a user sits at: a tmux of the test's own, of which the screen can be read.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::home::TestHome;
+use crate::process::{Ran, run};
+use crate::wait::wait_until;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A terminal of 100 columns and 30 rows, closed when dropped.
+pub struct Terminal<'a> {
+    home: &'a TestHome,
+}
+
+impl<'a> Terminal<'a> {
+    /// Opens it in a directory and runs the home's binary with these words of a shell; `left
+    /// <code>` is shown when that ended.
+    #[track_caller]
+    pub fn open(home: &'a TestHome, directory: impl AsRef<Path>, words: &str) -> Self {
+        let terminal = Self { home };
+        let place = directory.as_ref().display().to_string();
+        terminal.tmux(&["new-session", "-d", "-x", "100", "-y", "30", "-c", &place, "sh"]).ok();
+        terminal.keys(&[&format!("{} {words}; echo left $?", home.binary().display()), "Enter"]);
+        terminal
+    }
+
+    /// Presses keys, as `tmux send-keys` names them.
+    #[track_caller]
+    pub fn keys(&self, keys: &[&str]) {
+        self.tmux(&[&["send-keys"], keys].concat()).ok();
+    }
+
+    /// What is on the screen.
+    pub fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"]).stdout
+    }
+
+    /// Waits until a text is on the screen.
+    #[track_caller]
+    pub fn shows(&self, text: &str) {
+        self.shows_within(LIMIT, text);
+    }
+
+    /// Waits until a text is on the screen, at most so long.
+    #[track_caller]
+    pub fn shows_within(&self, limit: Duration, text: &str) {
+        wait_until(limit, &format!("the terminal shows {text}"), || self.screen().contains(text));
+    }
+
+    fn tmux(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.home.command("tmux");
+        command.arg("-f/dev/null").arg("-S").arg(self.home.path().join("terminal.sock"));
+        run(command.args(arguments), LIMIT)
+    }
+}
+
+impl Drop for Terminal<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the terminal\n{}", self.screen());
+        }
+        self.tmux(&["kill-server"]);
+    }
+}
