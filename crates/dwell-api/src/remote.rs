@@ -228,6 +228,10 @@ pub struct Delivery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub part_of: Option<EnvironmentId>,
+    /// The identity that the environment is to have, where the sender has decided on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub id: Option<EnvironmentId>,
     /// The hash of the repository's commands that the user trusted there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trusted: Option<String>,

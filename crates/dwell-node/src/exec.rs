@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 use dwell_api::exec::{Exec, PROTOCOL};
-use dwell_api::{Code, Problem};
+use dwell_api::{ClientError, Code, Problem, endpoint};
+use dwell_core::NodeName;
+use dwell_core::environment::Environment;
 use dwell_drivers::docker::{Exec as Running, ExecSpec};
 use futures_util::{FutureExt, StreamExt};
 use hyper_util::rt::TokioIo;
@@ -23,7 +25,18 @@ pub(crate) async fn serve(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (upgrade, exec): (_, Exec) = upgrade_of(request).await?;
-    let container = find(&node, environment, &exec).await?;
+    let environment = node.find(environment, exec.project.as_ref()).await?;
+    if let Some(there) = environment.elsewhere(&exec.service) {
+        let stream = elsewhere(&node, &environment, there, exec).await?;
+        tokio::spawn(async move {
+            let Ok(upgraded) = upgrade.await else { return };
+            let (mut near, mut far) = (TokioIo::new(upgraded), stream);
+            // What goes wrong is for both ends to see.
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+        return Ok(switching(PROTOCOL));
+    }
+    let container = find(&node, &environment, &exec)?;
     let size = exec.size;
     let running = node.engine.exec(&container, spec(exec)).await.or_problem()?;
     if let Some((columns, rows)) = size {
@@ -37,6 +50,23 @@ pub(crate) async fn serve(
         }
     });
     Ok(switching(PROTOCOL))
+}
+
+/// A command in a container of a service that runs on another node: its frames.
+async fn elsewhere(
+    node: &Node,
+    environment: &Environment,
+    there: &NodeName,
+    exec: Exec,
+) -> Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>, Problem> {
+    let label = environment.label();
+    let part = environment.parts.get(there).ok_or_else(|| {
+        Problem::new(Code::NotRunning, format!("`{label}` does not run on node `{there}`"))
+    })?;
+    let path = endpoint::fill(endpoint::EXEC, &[part.as_str()]);
+    let exec = Exec { project: None, ..exec };
+    let client = node.remotes.client(there).await?;
+    client.upgrade(&path, PROTOCOL, &exec).await.map_err(ClientError::into_problem)
 }
 
 fn spec(exec: Exec) -> ExecSpec {
@@ -54,8 +84,7 @@ fn spec(exec: Exec) -> ExecSpec {
     }
 }
 
-async fn find(node: &Node, name: &str, exec: &Exec) -> Result<String, Problem> {
-    let environment = node.find(name, exec.project.as_ref()).await?;
+fn find(node: &Node, environment: &Environment, exec: &Exec) -> Result<String, Problem> {
     let label = environment.label();
     let service = &exec.service;
     let containers = node.world.containers(&environment.id);

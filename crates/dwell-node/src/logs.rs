@@ -1,9 +1,10 @@
 //! Logs of an environment's containers, as lines with their source.
 
 use dwell_api::environment::{LogLine, LogsQuery};
-use dwell_api::{Code, Problem};
+use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::environment::Environment;
 use dwell_core::observed::Container;
+use dwell_core::{NodeName, ServiceName};
 use dwell_drivers::docker::{LogChunk, LogOptions};
 use futures_util::{Stream, StreamExt, stream};
 
@@ -31,14 +32,69 @@ pub(crate) async fn lines(
     containers.sort_by(|a, b| (&a.service, a.index).cmp(&(&b.service, b.index)));
     let options =
         LogOptions { follow: query.follow, tail: query.tail, timestamps: query.timestamps };
-    let each: Vec<_> = containers
+    // Of a service elsewhere there is only a stand-in here, which has nothing to say.
+    let is_here = |container: &&Container| {
+        container.service.as_ref().is_none_or(|service| environment.elsewhere(service).is_none())
+    };
+    let mut each: Vec<_> = containers
         .iter()
+        .filter(is_here)
         .map(|container| split(source(container), node.engine.logs(&container.id, options)).boxed())
         .collect();
+    for (service, there) in away(environment, query) {
+        each.push(elsewhere(node, environment, service, there, query).await.boxed());
+    }
     Ok(if query.follow {
         stream::select_all(each).boxed()
     } else {
         stream::iter(each).flatten().boxed()
+    })
+}
+
+/// The services that run on other nodes and whose logs are asked for.
+fn away<'a>(
+    environment: &'a Environment,
+    query: &LogsQuery,
+) -> Vec<(&'a ServiceName, &'a NodeName)> {
+    let all = environment.placement.iter().flat_map(|placement| &placement.services);
+    let wanted = all.filter(|(service, there)| {
+        !there.is_local() && query.service.as_ref().is_none_or(|only| only == *service)
+    });
+    wanted.collect()
+}
+
+/// The log lines of a service on another node.
+async fn elsewhere(
+    node: &Node,
+    environment: &Environment,
+    service: &ServiceName,
+    there: &NodeName,
+    query: &LogsQuery,
+) -> impl Stream<Item = LogLine> + Send + use<> {
+    let source = service.to_string();
+    let opened = async {
+        let missing = || Problem::new(Code::NotRunning, "it does not run there");
+        let part = environment.parts.get(there).ok_or_else(missing)?;
+        let query = LogsQuery { project: None, service: Some(service.clone()), ..query.clone() };
+        let path = endpoint::query(&endpoint::fill(endpoint::LOGS, &[part.as_str()]), &query);
+        let mut client = node.remotes.client(there).await?;
+        client.lines(&path).await.map_err(ClientError::into_problem)
+    };
+    stream::unfold(Some(opened.await), move |state| {
+        let source = source.clone();
+        async move {
+            let told = |problem: &Problem| {
+                let line = format!("the log cannot be read: {problem}");
+                Some((LogLine { source, stderr: true, line }, None))
+            };
+            match state? {
+                Ok(mut lines) => match lines.next().await {
+                    Ok(line) => line.map(|line: LogLine| (line, Some(Ok(lines)))),
+                    Err(error) => told(&error.into_problem()),
+                },
+                Err(problem) => told(&problem),
+            }
+        }
     })
 }
 

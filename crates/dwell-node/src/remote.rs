@@ -4,6 +4,7 @@
 mod answer;
 mod bridge;
 mod connect;
+mod find;
 mod follow;
 mod mirror;
 mod publish;
@@ -23,7 +24,7 @@ use dwell_api::remote::{Hello, LinkState, Pong, READY, RemoteNode, Seen, SeenEnv
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::remote::Remote;
-use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
+use dwell_core::{EnvironmentId, NodeId, NodeName, ServiceName};
 use dwell_net::carrier::{Carrier, DialError, LinkError, State};
 use dwell_net::forward::{Dial, Forwards};
 use dwell_net::mux::{Mux, Refusal, Stream};
@@ -32,9 +33,10 @@ use tokio::io::AsyncReadExt;
 
 use crate::node::Node;
 
+pub(crate) use answer::is_ready_here;
 pub(crate) use bridge::listen;
 pub(crate) use register::{add, open, remove};
-pub(crate) use whole::{follow, of_ours, sync, up};
+pub(crate) use whole::{delivery_of, follow, of_ours, sync, up};
 
 use follow::republish;
 use mirror::Mirror;
@@ -188,6 +190,9 @@ pub(crate) struct Remotes {
     /// The links that other nodes made to this one, the newest of each.
     inbound: Mutex<HashMap<NodeId, Mux>>,
     pub(crate) forwards: Forwards,
+    /// Environments of other nodes that are not shown: those that are still moving there, and
+    /// those that are to be destroyed there.
+    hidden: RwLock<HashSet<EnvironmentId>>,
 }
 
 impl Remotes {
@@ -261,34 +266,6 @@ impl Remotes {
         Client::connect(stream).await.map_err(ClientError::into_problem)
     }
 
-    /// The environment of another node that a name or identity means, where it is the only one.
-    pub(crate) fn find(
-        &self,
-        name: &str,
-        project: Option<&ProjectName>,
-    ) -> Option<(NodeName, EnvironmentId)> {
-        let mut found = Vec::new();
-        for peer in self.all() {
-            for seen in peer.mirror.last().into_iter().flat_map(|last| last.seen.environments) {
-                let environment = &seen.environment;
-                if environment.id.as_str() == name {
-                    return Some((peer.remote.name.clone(), environment.id.clone()));
-                }
-                let (of, word) = match name.split_once('/') {
-                    Some((of, word)) => (Some(of), word),
-                    None => (project.map(ProjectName::as_str), name),
-                };
-                let fits = environment.name.as_str() == word
-                    && of.is_none_or(|of| environment.project.as_str() == of)
-                    && seen.origin.as_ref().is_none_or(|origin| origin.part_of.is_none());
-                if fits {
-                    found.push((peer.remote.name.clone(), environment.id.clone()));
-                }
-            }
-        }
-        if found.len() == 1 { found.pop() } else { None }
-    }
-
     /// An environment of a node as it was seen last.
     pub(crate) fn shown(
         &self,
@@ -334,6 +311,9 @@ impl Remotes {
             let addresses = peer.addresses();
             let unreachable = (!fresh).then_some(last.at);
             for seen in last.seen.environments {
+                if !self.shows(&seen.environment.id) {
+                    continue;
+                }
                 let of_ours = |origin: &dwell_core::environment::Origin| {
                     origin.node == *own && origin.part_of.is_some()
                 };
@@ -342,6 +322,7 @@ impl Remotes {
                 }
             }
             let shown = last.seen.sessions.into_iter();
+            let shown = shown.filter(|session| self.shows(&session.environment));
             sessions.extend(shown.map(|session| mirror::shown_session(session, name)));
         }
         (environments, sessions)

@@ -4,8 +4,8 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bollard::models::{
@@ -162,14 +162,13 @@ impl Engine {
         from: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
     ) -> Result<(), ArchiveError> {
         let moved = Arc::new(AtomicU64::new(0));
-        let broken = Arc::new(std::sync::OnceLock::new());
+        let broken = Arc::new(Mutex::new(None));
         let (count, why) = (moved.clone(), broken.clone());
         let body = from.map(move |piece| {
             count.fetch_add(1, Ordering::Relaxed);
             piece.map_err(|error| {
                 let told = io::Error::new(error.kind(), error.to_string());
-                // The first is the one that counts.
-                let _ = why.set(error);
+                *why.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 told
             })
         });
@@ -186,12 +185,11 @@ impl Engine {
             match tokio::time::timeout(STALL, &mut upload).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => {
-                    let engine = self.error(error);
-                    drop(upload);
                     // That the stream broke says more than what the engine made of it.
-                    return Err(match Arc::into_inner(broken).and_then(|why| why.into_inner()) {
+                    let why = broken.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    return Err(match why {
                         Some(source) => ArchiveError::Stream { volume: name.to_owned(), source },
-                        None => engine.into(),
+                        None => self.error(error).into(),
                     });
                 }
                 Err(_) => {

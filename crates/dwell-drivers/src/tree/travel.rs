@@ -30,7 +30,7 @@ pub use apply::{Applied, Changed, apply, changed, is_current};
 pub use create::{CreateReceived, create};
 pub use error::TravelError;
 pub use give::{Work, give, given};
-pub use leave::pass;
+pub use leave::{format_of, pass};
 pub use receive::Received;
 pub use send::Sent;
 pub use settle::{Settle, settle};

@@ -66,7 +66,10 @@ pub(super) fn planned(
     let specification = &delivery.specification;
     let project = create.project.clone().unwrap_or_else(|| specification.project.clone());
     Ok(Environment {
-        id: EnvironmentId::from_random(random()?),
+        id: match &delivery.id {
+            Some(id) => id.clone(),
+            None => EnvironmentId::from_random(random()?),
+        },
         name: create.name.clone(),
         source: travel::repository(node, &project),
         root: node.paths.tree(&project, &create.name),

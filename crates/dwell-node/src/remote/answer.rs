@@ -192,6 +192,16 @@ fn elsewhere(
     Ok(Some(Place::There(name.clone(), part.clone())))
 }
 
+/// Whether a service of an environment of this node is ready.
+pub(crate) async fn is_ready_here(
+    node: &Arc<Node>,
+    id: &EnvironmentId,
+    service: &ServiceName,
+    completed: bool,
+) -> bool {
+    is_ready(node, &Caller::User, id, service, completed).await
+}
+
 async fn is_ready(
     node: &Arc<Node>,
     caller: &Caller,

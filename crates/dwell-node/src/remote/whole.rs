@@ -15,7 +15,7 @@ use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::{Manner, admit, planned, read_model};
+use crate::environment::{Manner, admit, delivered, planned, read_model};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -110,9 +110,44 @@ async fn deliver(
         force,
         specification: resolved.specification,
         part_of: None,
+        id: None,
         trusted: resolved.trusted,
     };
     Ok((delivery, sent.notes.into_iter().chain(resolved.notes).collect()))
+}
+
+/// How an environment of this node is made on another one, but for its tree; and what people
+/// should know. What it is resolved from is its own tree.
+pub(crate) async fn delivery_of(
+    node: &Arc<Node>,
+    environment: &Environment,
+    variables: &BTreeMap<String, String>,
+) -> Result<(Delivery, Vec<String>), Problem> {
+    let directory = environment.directory();
+    let config = project::load(directory).await?;
+    let may = project::require_trust_in(node, &environment.source, directory, &config).await;
+    let subject = project::trust_subject(directory, &config).await.filter(|_| may.is_ok());
+    let (specification, notes) = match delivered(node, &environment.id) {
+        Some(delivered) => (delivered.specification, Vec::new()),
+        None => {
+            let resolved = resolve(node, environment, variables).await?;
+            let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
+            travel::require_sent(root, &resolved.extra).await?;
+            (resolved.specification, resolved.notes)
+        }
+    };
+    let origin = environment.origin.as_ref();
+    let delivery = Delivery {
+        from: origin.map_or_else(|| node.id.clone(), |origin| origin.node.clone()),
+        source: origin.map_or_else(|| environment.source.clone(), |origin| origin.source.clone()),
+        sent: None,
+        force: false,
+        specification,
+        part_of: None,
+        id: None,
+        trusted: subject.map(|subject| subject.hash),
+    };
+    Ok((delivery, notes))
 }
 
 /// Brings the source's work into an environment on another node.
@@ -187,7 +222,7 @@ async fn resolve(
     let config = project::load(environment.directory()).await?;
     let trusted = project::trust_subject(environment.directory(), &config).await;
     let model = read_model(environment, &config, variables).await?;
-    let root = travel::root(node, &environment.source).await?;
+    let root = travel::root(node, environment.directory()).await?;
     let services: BTreeSet<ServiceName> =
         compose::services(&model).or_problem()?.into_keys().collect();
     let journey = Journey { model: &model, services: &services, root: &root, host: &[] };
@@ -197,7 +232,7 @@ async fn resolve(
         environment.suffix.clone(),
         &model,
         &root,
-        &environment.source,
+        environment.directory(),
     )
     .or_problem()?;
     Ok(Resolved {

@@ -12,6 +12,7 @@ mod admission;
 mod bench;
 mod hybrid;
 mod link;
+mod moves;
 mod postgres;
 mod shop;
 mod whole;

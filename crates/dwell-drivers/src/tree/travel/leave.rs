@@ -9,7 +9,7 @@ use super::error::TravelError;
 use super::record::{Lock, Record, source_head};
 use super::source::{Offered, Source, object};
 use super::wire::{Head, LONGEST_LINE, Offer, Own, VERSION};
-use crate::git::{Git, Repository};
+use crate::git::{Discovered, Git, ObjectFormat, Repository};
 use crate::tree::merge::side_of_tree;
 use crate::tree::{Scratch, Tree, TreeError, TreeKind, base};
 
@@ -66,6 +66,20 @@ async fn origin(
         }
     }
     Ok(tree.base_commit.clone())
+}
+
+/// How a tree's repository names its objects.
+///
+/// # Errors
+/// When the tree is in no repository, or git fails.
+pub async fn format_of(tree: &Tree) -> Result<ObjectFormat, TravelError> {
+    match Repository::discover(&tree.root).await? {
+        Discovered::Repository(repository) if repository.hash_length == 32 => {
+            Ok(ObjectFormat::Sha256)
+        }
+        Discovered::Repository(_) => Ok(ObjectFormat::Sha1),
+        _ => Err(TravelError::NoRepository { path: tree.root.clone() }),
+    }
 }
 
 /// Passes a transfer on to a third node, byte by byte, and gives what it offers.
