@@ -13,7 +13,5 @@ mod bench;
 mod hybrid;
 mod link;
 mod moves;
-mod postgres;
-mod shop;
 mod whole;
 mod work;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use dwell_testkit::{HostPlan, Project, Ran, ask, http, resolve, run, wait_until};
 use serde_json::Value;
 
-use crate::bench::{Bench, service};
+use crate::bench::Bench;
 
 /// A page that needs a store, and the store with its data.
 const COMPOSE: &str = r#"
@@ -62,6 +62,14 @@ fn is_filled(bench: &Bench, project: &Path) {
     let wanted = "999:998 750\nprivate 70:71 640 1 7\ncount 0:0 644 2 2\nagain 0:0 644 2 2\n\
                   hollow 0:0 644 1 20971520\ncount\n1\nsecret";
     assert_eq!(ran.ok(), wanted);
+}
+
+/// A service of an environment as `dwell status` shows it.
+#[track_caller]
+fn service<'a>(status: &'a Value, name: &str) -> &'a Value {
+    let services = status["services"].as_array().expect("services are shown");
+    let found = services.iter().find(|service| service["name"] == name);
+    found.unwrap_or_else(|| panic!("{name} is not shown: {status}"))
 }
 
 /// What the store gives, asked on the laptop by its name.
