@@ -9,6 +9,7 @@ mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use dwell_api::environment::{Destroy, Up};
 use dwell_api::event::Outcome;
@@ -30,6 +31,9 @@ use plan::{Subject, mounts, place_on};
 pub(crate) use halted::revive_what_is_left;
 pub(crate) use services::{drop_parts, settle, start, unstart};
 pub(crate) use whole::{arrive, leave, send, switch, tree, unsend};
+
+/// How long a daemon that starts waits for each node of a move that it finds unfinished.
+const MEET_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a move would do.
 pub(crate) async fn planned(
@@ -136,6 +140,20 @@ pub(crate) fn rests(context: &Context, step: Step) -> bool {
 fn moving(context: &Context) -> Result<Moving, Problem> {
     let missing = || Problem::new(Code::Internal, "the operation moves nothing");
     context.request.moving.clone().ok_or_else(missing)
+}
+
+/// Waits a moment for the nodes of an interrupted move, whose links are just being made.
+pub(crate) async fn meet(context: &Context) {
+    let Some(moving) = &context.request.moving else { return };
+    let mut nodes = moving.left();
+    nodes.insert(&moving.to);
+    nodes.extend(moving.whole().map(|whole| &whole.from));
+    for name in nodes.into_iter().filter(|name| !name.is_local()).collect::<Vec<_>>() {
+        if let Ok(peer) = context.node.remotes.peer(name) {
+            // Without it, what is to be done there is done when it is back.
+            let _ = tokio::time::timeout(MEET_LIMIT, peer.ping()).await;
+        }
+    }
 }
 
 /// Ends the sessions of a whole environment where it leaves.

@@ -99,7 +99,8 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
         return stand_in(context).await;
     }
     let Some(placement) = context.environment.placement.clone() else {
-        return standin::none(&context.node, &context.environment.id);
+        standin::none(&context.node, &context.environment.id)?;
+        return super::create::keep_record(context).await;
     };
     let others: BTreeSet<NodeName> = placement.others().into_iter().cloned().collect();
     let Some(reading) = &context.reading else { return Ok(()) };

@@ -233,6 +233,7 @@ pub(crate) async fn recover(node: &Arc<Node>) -> Result<(), Problem> {
             context.environment = record;
         }
         node.operations.set_active(journal.environment.as_str(), Some(journal.kind));
+        crate::environment::moving::meet(&context).await;
         let interrupted = Problem::new(Code::Interrupted, "the daemon ended during the operation")
             .hint(match context.request.moving.as_ref().and_then(|moving| moving.whole()) {
                 Some(whole) => {

@@ -56,12 +56,18 @@ fn fill(bench: &Bench, project: &Path) {
 /// That all of it is there.
 #[track_caller]
 fn is_filled(bench: &Bench, project: &Path) {
+    let (ran, wanted) = content(bench, project);
+    assert_eq!(ran.ok(), wanted);
+}
+
+/// What the store is asked, and has to answer.
+fn content(bench: &Bench, project: &Path) -> (Ran, &'static str) {
     let script = "cd /data && stat -c '%u:%g %a' . && stat -c '%n %u:%g %a %h %s' private count \
                   again hollow && readlink there && cat again private";
     let ran = bench.home.dwell_in(project, ["exec", "red", "store", "sh", "-c", script]);
     let wanted = "999:998 750\nprivate 70:71 640 1 7\ncount 0:0 644 2 2\nagain 0:0 644 2 2\n\
                   hollow 0:0 644 1 20971520\ncount\n1\nsecret";
-    assert_eq!(ran.ok(), wanted);
+    (ran, wanted)
 }
 
 /// A service of an environment as `dwell status` shows it.

@@ -42,6 +42,7 @@ impl Subject {
         };
         let (there, id) = node.remotes.find(name, project).ok_or(here)?;
         // As it is now; a node that is away cannot be left.
+        node.remotes.peer(&there)?.ping().await?;
         node.remotes.look(node, &there).await?;
         let gone = || Problem::new(Code::NotFound, format!("there is no environment `{name}`"));
         let seen = node.remotes.seen(&there, &id).ok_or_else(gone)?;
@@ -76,7 +77,7 @@ pub(crate) async fn plan(
     wanted: &Move,
 ) -> Result<MovePlan, Problem> {
     if !wanted.to.is_local() {
-        node.remotes.peer(&wanted.to)?;
+        node.remotes.peer(&wanted.to)?.ping().await?;
     }
     if wanted.services.is_empty() {
         whole(node, subject, wanted).await
@@ -131,6 +132,9 @@ async fn whole(node: &Arc<Node>, subject: &Subject, wanted: &Move) -> Result<Mov
         let message = format!("services of `{label}` run on `{there}` already ({part})");
         return Err(Problem::new(Code::Conflict, message)
             .hint("move those here first, then the whole environment"));
+    }
+    for there in parts.keys() {
+        node.remotes.peer(there)?.ping().await?;
     }
     let mut concerned = Vec::new();
     let mut losses = Vec::new();
@@ -216,6 +220,9 @@ async fn services(node: &Arc<Node>, subject: &Subject, wanted: &Move) -> Result<
     }
     if moving.is_empty() {
         return Ok(nothing(wanted));
+    }
+    for from in moving.values().filter(|from| !from.is_local()) {
+        node.remotes.peer(from)?.ping().await?;
     }
     let (concerned, losses) = concerns(node, environment, wanted, &moving).await?;
     Ok(MovePlan {

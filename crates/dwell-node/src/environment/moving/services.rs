@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use dwell_api::remote::Target;
 use dwell_api::{Code, Problem};
 use dwell_core::environment::Environment;
+use dwell_core::moving::Moving;
 use dwell_core::{EnvironmentId, NodeName, ServiceName, VolumeName};
 use serde_json::Value;
 
@@ -176,9 +177,24 @@ pub(crate) async fn settle(context: &mut Context) -> Result<(), Problem> {
     if !moving.with_volumes {
         return Ok(());
     }
-    let mounts = mounts(&node, &context.environment)?;
-    let Some(to) = place_on(&context.environment, &moving.to) else { return Ok(()) };
-    let arrived: BTreeSet<VolumeName> = match to.volumes(&node).await {
+    remove_left(context, &moving).await
+}
+
+/// Removes the volumes whose data went along.
+async fn remove_left(context: &Context, moving: &Moving) -> Result<(), Problem> {
+    let (node, environment) = (&context.node, &context.environment);
+    let needed = environment.placement.as_ref().map(|p| p.others()).unwrap_or_default();
+    for from in moving.left() {
+        // What runs nothing any more still holds them.
+        if let Some(id) = environment.parts.get(from).filter(|_| !needed.contains(from))
+            && let Err(problem) = parts::stop_one(node, from, id).await
+        {
+            context.operation.note(problem.to_string());
+        }
+    }
+    let mounts = mounts(node, environment)?;
+    let Some(to) = place_on(environment, &moving.to) else { return Ok(()) };
+    let arrived: BTreeSet<VolumeName> = match to.volumes(node).await {
         Ok(volumes) => volumes.into_iter().map(|volume| volume.name).collect(),
         Err(problem) => {
             context.operation.note(format!("{problem}; the volumes stay where they were"));
@@ -186,10 +202,10 @@ pub(crate) async fn settle(context: &mut Context) -> Result<(), Problem> {
         }
     };
     for (service, from) in moving.services() {
-        let Some(from) = place_on(&context.environment, from) else { continue };
+        let Some(from) = place_on(environment, from) else { continue };
         let own = mounts.get(service).cloned().unwrap_or_default();
         for volume in own.intersection(&arrived) {
-            if let Err(problem) = from.remove(&node, volume).await {
+            if let Err(problem) = from.remove(node, volume).await {
                 context
                     .operation
                     .note(format!("volume `{volume}` stays on `{}`: {problem}", from.node));

@@ -48,7 +48,7 @@ fn an_environment_goes_from_node_to_node_and_home_with_all_that_is_its_own() {
         }
     }
     assert_eq!(git(&tree, ["rev-parse", "HEAD"]).ok(), head);
-    assert_eq!(git(&tree, ["status", "--porcelain"]).ok(), "M web/index.html\n?? draft");
+    assert_eq!(git(&tree, ["status", "--porcelain"]).stdout, " M web/index.html\n?? draft\n");
     // It is an environment of this project as any other.
     let ran = dwell(&["merge", "red", "--commit", "The rest"]);
     assert!(ran.ok().contains("merged"), "{ran:?}");
@@ -91,12 +91,14 @@ fn sessions_are_named_and_only_ended_by_force() {
     let project = project.path();
     let dwell = |arguments: &[&str]| bench.home.dwell_in(project, arguments);
     dwell(&["run", "--detach", "sh", "red", "-c", "echo begun > note; sleep 1000"]).ok();
-    for (to, flags) in [("one", ["--yes", "--with-volumes"]), ("local", ["-y", "--with-volumes"])] {
-        let ran = dwell(&[&["move", "red", "--to", to], &flags[..]].concat());
-        assert!(ran.fails_with(5).contains("running session: sh"), "{ran:?}");
+    for (to, session) in [("one", "sh"), ("local", "sh-2")] {
+        let moving = ["move", "red", "--to", to, "--with-volumes"];
+        let ran = dwell(&[&moving[..], &["--yes"]].concat());
+        let named = format!("running session: {session}");
+        assert!(ran.fails_with(5).contains(&named), "{ran:?}");
         let plan = dwell(&["move", "red", "--to", to, "--dry-run", "--json"]).json();
-        assert_eq!(plan["sessions"], serde_json::json!(["sh"]));
-        dwell(&["move", "red", "--to", to, "--force", "--with-volumes"]).ok();
+        assert_eq!(plan["sessions"], serde_json::json!([session]));
+        dwell(&[&moving[..], &["--force"]].concat()).ok();
         let ran = dwell(&["run", "sh", "red", "-c", "cat note; hostname"]);
         let place = if to == "one" { "begun\none" } else { "begun" };
         assert!(ran.ok().starts_with(place), "{ran:?}");
