@@ -110,6 +110,8 @@ endpoints! {
     SERVICE_STOP = "/v1/environments/{environment}/services/{service}/stop";
     /// POST: starts a service's containers that were stopped.
     SERVICE_START = "/v1/environments/{environment}/services/{service}/start";
+    /// GET: the names of the variables that commands get there which are started from elsewhere.
+    LOGIN = "/v1/environments/{environment}/login";
     /// POST with an upgrade: runs a command in an environment's tree, on its node.
     COMMAND = "/v1/environments/{environment}/command";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.

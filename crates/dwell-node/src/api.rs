@@ -218,6 +218,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SESSION_KILL, post(session::kill))
         .route(endpoint::TRANSCRIPT, get(session::transcript))
         .route(endpoint::SEND, post(session::send))
+        .route(endpoint::LOGIN, get(session::login))
         .route(endpoint::REMOTES, get(remote::list).post(remote::add))
         .route(endpoint::REMOTE, get(remote::one))
         .route(endpoint::REMOTE_REMOVE, post(remote::remove))
@@ -324,6 +325,7 @@ pub(crate) async fn serve(
         session::kill,
         session::transcript,
         session::send,
+        session::login,
         remote::list,
         remote::add,
         remote::one,

@@ -229,8 +229,7 @@ async fn is_ready(
             });
             // Of one that has just started, the engine may not tell its health yet.
             let well = |c: &&Container| is_well(c) && !(checked && c.health.is_none());
-            runs && own.iter().filter(|c| c.runs()).all(|c| well(c))
-                && accepts(node, id, service).await
+            runs && own.iter().filter(|c| c.runs()).all(well) && accepts(node, id, service).await
         }
     }
 }

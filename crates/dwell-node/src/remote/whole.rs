@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use dwell_api::client::Lines;
 use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up};
@@ -23,6 +24,9 @@ use crate::{project, travel};
 
 /// How often a broken link is made anew while an operation goes on at its other end.
 const RECONNECTS: u32 = 5;
+const RECONNECT: Duration = Duration::from_secs(1);
+/// How long the node may be away meanwhile.
+const AWAY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Brings an environment up on its home, another node.
 pub(crate) async fn up(
@@ -260,8 +264,24 @@ pub(crate) async fn follow(
 ) -> Result<Outcome, Problem> {
     let mut left = RECONNECTS;
     let mut following = Following { operation, id: None, seen: 0 };
+    let (mut begun, mut away) = (false, None);
     loop {
-        let mut client = node.remotes.client(there).await?;
+        let mut client = match node.remotes.client(there).await {
+            // What was begun goes on there, and the link comes back.
+            Err(problem) if begun && problem.code == Code::NodeUnreachable => {
+                if away.get_or_insert_with(Instant::now).elapsed() > AWAY_LIMIT {
+                    return Err(problem);
+                }
+                tokio::select! {
+                    _ = async { node.remotes.peer(there)?.ping().await } => {}
+                    () = operation.cancelled() => return Err(problem),
+                }
+                tokio::time::sleep(RECONNECT).await;
+                continue;
+            }
+            client => client?,
+        };
+        (begun, away) = (true, None);
         let lines = match &following.id {
             Some(id) => client.lines(&endpoint::fill(endpoint::OPERATION, &[id])).await,
             None => client.operate(path, key, body).await,
@@ -284,7 +304,7 @@ pub(crate) async fn follow(
             Err(ClientError::Connection(why)) if left > 0 => {
                 left -= 1;
                 tracing::info!(%why, node = %there, "an operation there is followed anew");
-                tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                tokio::time::sleep(RECONNECT).await;
             }
             Err(error) => {
                 return Err(error.into_problem().hint(format!(

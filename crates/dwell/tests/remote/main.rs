@@ -13,5 +13,6 @@ mod bench;
 mod hybrid;
 mod link;
 mod moves;
+mod verbs;
 mod whole;
 mod work;
