@@ -92,6 +92,28 @@ endpoints! {
     WORK = "/v1/environments/{environment}/work";
     /// POST: brings an environment's work from its node into a branch of its source.
     PULL = "/v1/environments/{environment}/pull";
+    /// POST with an upgrade: sends an environment's whole tree.
+    TREE = "/v1/environments/{environment}/tree";
+    /// GET: how an environment came to its node, for sending it on.
+    DELIVERY = "/v1/environments/{environment}/delivery";
+    /// POST: moves an environment, or services of it, to another node (events).
+    MOVE = "/v1/environments/{environment}/move";
+    /// POST: what moving it would do.
+    MOVE_PLAN = "/v1/environments/{environment}/move/plan";
+    /// GET: an environment's named volumes.
+    VOLUMES = "/v1/environments/{environment}/volumes";
+    /// POST with an upgrade: makes a volume of the content that it receives.
+    VOLUME = "/v1/environments/{environment}/volumes/{volume}";
+    /// POST with an upgrade: sends a volume's content.
+    VOLUME_CONTENT = "/v1/environments/{environment}/volumes/{volume}/content";
+    /// POST: removes a volume.
+    VOLUME_REMOVE = "/v1/environments/{environment}/volumes/{volume}/remove";
+    /// POST: stops a service's containers.
+    SERVICE_STOP = "/v1/environments/{environment}/services/{service}/stop";
+    /// POST: starts a service's containers that were stopped.
+    SERVICE_START = "/v1/environments/{environment}/services/{service}/start";
+    /// GET: the names of the variables that commands get there which are started from elsewhere.
+    LOGIN = "/v1/environments/{environment}/login";
     /// POST with an upgrade: runs a command in an environment's tree, on its node.
     COMMAND = "/v1/environments/{environment}/command";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.

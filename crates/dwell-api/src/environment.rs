@@ -284,6 +284,9 @@ pub struct Destroy {
     /// Destroys although uncommitted work, unmerged commits or live sessions would be lost.
     #[serde(default)]
     pub force: bool,
+    /// It lives on elsewhere: its archive hook does not run.
+    #[serde(default)]
+    pub moved: bool,
 }
 
 /// What destroying an environment would lose.
@@ -293,6 +296,9 @@ pub struct Losses {
     pub uncommitted: Vec<String>,
     /// Commits on the environment's branch that are nowhere else.
     pub unmerged_commits: u32,
+    /// Submodules with commits or changes of their own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submodules: Vec<String>,
     /// Sessions that run.
     pub sessions: Vec<String>,
     /// Named volumes.

@@ -21,6 +21,8 @@ pub struct Agent {
     resume: &'static [&'static str],
     /// Arguments that show that the command line already chooses a conversation.
     chooses: &'static [&'static str],
+    /// Variables with a key or token, any of which lets it reach a model.
+    keys: &'static [&'static str],
 }
 
 const AGENTS: &[Agent] = &[
@@ -31,6 +33,7 @@ const AGENTS: &[Agent] = &[
         other: &["mcp", "update", "doctor"],
         resume: &["--continue"],
         chooses: &["--continue", "-c", "--resume", "-r", "--session-id"],
+        keys: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
     },
     Agent {
         name: "codex",
@@ -39,6 +42,7 @@ const AGENTS: &[Agent] = &[
         other: &["app-server", "cloud", "fork", "login", "logout", "mcp", "mcp-server", "review"],
         resume: &["resume", "--last"],
         chooses: &["resume"],
+        keys: &["OPENAI_API_KEY", "CODEX_API_KEY"],
     },
     Agent {
         name: "opencode",
@@ -47,6 +51,7 @@ const AGENTS: &[Agent] = &[
         other: &["acp", "agent", "attach", "auth", "github", "mcp", "models", "serve", "web"],
         resume: &["--continue"],
         chooses: &["--continue", "-c", "--session", "-s"],
+        keys: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
     },
     Agent {
         name: "aider",
@@ -55,6 +60,7 @@ const AGENTS: &[Agent] = &[
         other: &[],
         resume: &["--restore-chat-history"],
         chooses: &["--restore-chat-history", "--no-restore-chat-history"],
+        keys: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
     },
     Agent {
         name: "gemini",
@@ -63,6 +69,7 @@ const AGENTS: &[Agent] = &[
         other: &["extensions", "mcp"],
         resume: &["--resume", "latest"],
         chooses: &["--resume", "-r"],
+        keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
     },
 ];
 
@@ -76,6 +83,19 @@ impl Agent {
     pub fn of(command: &str) -> Option<&'static Agent> {
         let name = command.rsplit('/').next().unwrap_or(command);
         AGENTS.iter().find(|agent| agent.name == name)
+    }
+
+    /// The variables with keys that are here and would help it where it is about to run; none
+    /// where it has one there, which is enough.
+    pub fn keys_left_behind(
+        &self,
+        is_here: impl Fn(&str) -> bool,
+        is_there: impl Fn(&str) -> bool,
+    ) -> Vec<&'static str> {
+        if self.keys.iter().any(|name| is_there(name)) {
+            return Vec::new();
+        }
+        self.keys.iter().copied().filter(|name| is_here(name)).collect()
     }
 
     /// Whether the arguments leave it to us which conversation is meant.
@@ -143,6 +163,17 @@ mod tests {
         for (before, after) in table {
             assert_eq!(resumed(before), after);
         }
+    }
+
+    #[test]
+    fn a_key_is_missed_only_where_no_other_one_is() {
+        let claude = Agent::of("claude").unwrap();
+        let left = |here: &[&str], there: &[&str]| {
+            claude.keys_left_behind(|name| here.contains(&name), |name| there.contains(&name))
+        };
+        assert_eq!(left(&["ANTHROPIC_API_KEY", "OTHER"], &["PATH"]), ["ANTHROPIC_API_KEY"]);
+        assert!(left(&["ANTHROPIC_API_KEY"], &["ANTHROPIC_AUTH_TOKEN"]).is_empty());
+        assert!(left(&["OPENAI_API_KEY"], &[]).is_empty());
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub use scope::{Role, project_name, shared_project_name};
 pub use service::{Condition, Dependency, Service, levels};
 pub use shared::{SHARED_NEED, SharedDefinition, Sharing, shared_definition};
 pub use specification::Specification;
+pub use storage::mounted;
 pub use travel::{Journey, Luggage, Obstacle, Reason, Travel, TravelError, Why, travel};
 
 use crate::id::{EnvironmentId, Generation, NodeId};

@@ -10,6 +10,7 @@ pub mod environment;
 pub mod id;
 pub mod ingress;
 pub mod mesh;
+pub mod moving;
 pub mod name;
 pub mod observed;
 pub mod operation;
@@ -20,8 +21,10 @@ pub mod remote;
 pub mod resolver;
 pub mod tree;
 pub mod trust;
+pub mod volume;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
 pub use name::{
     EnvironmentName, NameError, NodeName, ProjectName, ServiceName, SessionName, Suffix,
 };
+pub use volume::VolumeName;

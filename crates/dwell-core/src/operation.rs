@@ -1,5 +1,7 @@
 //! Operations with several side effects: their steps in order, and what a crash means for them.
 
+mod steps;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{EnvironmentId, OperationId};
@@ -18,6 +20,14 @@ pub enum Kind {
     Down,
     /// Removes everything of an environment.
     Destroy,
+    /// Moves services of an environment between nodes.
+    MoveServices,
+    /// Moves an environment from here to another node.
+    MoveOut,
+    /// Moves an environment from another node to here.
+    MoveIn,
+    /// Moves an environment from one other node to another.
+    MoveOn,
 }
 
 /// One side effect. Acting twice equals acting once, and so does undoing.
@@ -72,52 +82,59 @@ pub enum Step {
     RemoveTree,
     /// Forgets its record.
     Forget,
+    /// Makes a moving environment on another node, with its tree. Undone by destroying it.
+    Send,
+    /// Stops what is about to move. Undone by starting it again.
+    Halt,
+    /// Carries the data in volumes that moves along. Undone by removing it where it went.
+    Carry,
+    /// Brings a moving environment up on another node.
+    Arrive,
+    /// The new place is the environment from now on.
+    Switch,
+    /// Destroys what a moving environment leaves on another node.
+    Leave,
+    /// Tells the nodes that moved services left, and removes the volumes that went along.
+    Settle,
+    /// Destroys parts on nodes that run nothing of the environment any more.
+    DropParts,
 }
 
 impl Kind {
     /// The steps, in order.
     pub fn steps(self) -> &'static [Step] {
-        use Step::{
-            ArchiveHook, Containers, EndSessions, Files, Forget, Model, Parts, Record,
-            ReleaseShared, ReleaseSubnets, RemoveContainers, RemoveParts, RemoveTree,
-            RemoveVolumes, RunHook, SetupHook, Shared, StopParts, Subnets, Tree, WantGone,
-            WantRunning, WantStopped,
-        };
         match self {
-            Self::Create => &[Record, Tree, Files, SetupHook],
-            Self::CreateUp => &[
-                Record,
-                Tree,
-                Files,
-                SetupHook,
-                Model,
-                Parts,
-                Subnets,
-                Shared,
-                Containers,
-                WantRunning,
-            ],
-            Self::Up => &[Files, RunHook, Model, Parts, Subnets, Shared, Containers, WantRunning],
-            Self::Down => &[WantStopped, RemoveContainers, StopParts, ReleaseShared],
-            Self::Destroy => &[
-                WantGone,
-                EndSessions,
-                ArchiveHook,
-                RemoveContainers,
-                RemoveParts,
-                RemoveVolumes,
-                ReleaseShared,
-                ReleaseSubnets,
-                RemoveTree,
-                Forget,
-            ],
+            Self::Create => &steps::CREATE,
+            Self::CreateUp => &steps::CREATE_UP,
+            Self::Up => &steps::UP,
+            Self::Down => &steps::DOWN,
+            Self::Destroy => &steps::DESTROY,
+            Self::MoveServices => &steps::MOVE_SERVICES,
+            Self::MoveOut => &steps::MOVE_OUT,
+            Self::MoveIn => &steps::MOVE_IN,
+            Self::MoveOn => &steps::MOVE_ON,
         }
     }
 
-    /// Whether a crash or failure leads forward. What makes things is undone, what removes
-    /// things is finished.
+    /// Whether a crash or failure leads forward from the very first step. What makes things is
+    /// undone, what removes things is finished.
     pub fn finishes(self) -> bool {
-        matches!(self, Self::Down | Self::Destroy)
+        self.finishes_at(0)
+    }
+
+    /// Whether a crash or failure in a step leads forward: what moves or changes things is undone
+    /// until the new is there, and finished once it has begun to remove the old.
+    pub fn finishes_at(self, step: u32) -> bool {
+        let first = match self {
+            Self::Create | Self::CreateUp => return false,
+            Self::Down | Self::Destroy => return true,
+            Self::Up => Step::DropParts,
+            Self::MoveServices => Step::Settle,
+            Self::MoveOut => Step::WantGone,
+            Self::MoveIn | Self::MoveOn => Step::Switch,
+        };
+        let place = self.steps().iter().position(|other| *other == first);
+        place.is_some_and(|place| usize::try_from(step).is_ok_and(|step| step >= place))
     }
 }
 
@@ -146,6 +163,14 @@ impl Step {
             Self::ReleaseSubnets => "releasing subnets",
             Self::RemoveTree => "removing the source tree",
             Self::Forget => "forgetting the environment",
+            Self::Send => "sending the source tree",
+            Self::Halt => "stopping what moves",
+            Self::Carry => "carrying volumes",
+            Self::Arrive => "bringing it up on the other node",
+            Self::Switch => "switching over",
+            Self::Leave => "removing it from the node that it left",
+            Self::Settle => "telling the nodes that services left",
+            Self::DropParts => "removing parts that run nothing",
         }
     }
 
@@ -154,7 +179,14 @@ impl Step {
     pub fn shown(self) -> bool {
         matches!(
             self,
-            Self::Tree | Self::Model | Self::Containers | Self::RemoveContainers | Self::RemoveTree
+            Self::Tree
+                | Self::Model
+                | Self::Containers
+                | Self::RemoveContainers
+                | Self::RemoveTree
+                | Self::Send
+                | Self::Arrive
+                | Self::Leave
         )
     }
 }
@@ -213,7 +245,7 @@ impl Journal {
         match self.phase {
             Phase::Done | Phase::Failed => Next::Nothing,
             Phase::Backward => Next::Undo(self.step),
-            Phase::Forward if self.kind.finishes() => Next::Act(self.step),
+            Phase::Forward if self.kind.finishes_at(self.step) => Next::Act(self.step),
             Phase::Forward => Next::Undo(self.step),
         }
     }
@@ -225,7 +257,7 @@ mod tests {
 
     #[test]
     fn what_makes_things_is_undone_and_what_removes_things_is_finished() {
-        for kind in [Kind::Create, Kind::CreateUp, Kind::Up] {
+        for kind in [Kind::Create, Kind::CreateUp, Kind::Up, Kind::MoveServices, Kind::MoveIn] {
             assert!(!kind.finishes());
             assert!(!kind.steps().contains(&Step::Forget));
         }
@@ -238,7 +270,33 @@ mod tests {
     fn intent_is_recorded_first_when_removing_and_last_when_making() {
         assert_eq!(Kind::Destroy.steps().first(), Some(&Step::WantGone));
         assert_eq!(Kind::Down.steps().first(), Some(&Step::WantStopped));
-        assert_eq!(Kind::Up.steps().last(), Some(&Step::WantRunning));
+        assert_eq!(Kind::CreateUp.steps().last(), Some(&Step::WantRunning));
         assert_eq!(Kind::Destroy.steps().last(), Some(&Step::Forget));
+    }
+
+    #[test]
+    fn what_moves_is_undone_until_the_new_is_there_and_finished_from_then_on() {
+        let cases = [
+            (Kind::Up, Step::WantRunning, Step::DropParts),
+            (Kind::MoveServices, Step::WantRunning, Step::Settle),
+            (Kind::MoveOut, Step::Arrive, Step::WantGone),
+            (Kind::MoveIn, Step::WantRunning, Step::Switch),
+            (Kind::MoveOn, Step::Arrive, Step::Switch),
+        ];
+        for (kind, last, first) in cases {
+            let place = |step| kind.steps().iter().position(|other| *other == step).unwrap();
+            let (last, first) = (place(last), place(first));
+            assert_eq!(last + 1, first, "{kind:?}");
+            assert!(!kind.finishes_at(u32::try_from(last).unwrap()), "{kind:?}");
+            assert!(kind.finishes_at(u32::try_from(first).unwrap()), "{kind:?}");
+        }
+        // Nothing of the old is removed before.
+        for kind in [Kind::MoveServices, Kind::MoveOut, Kind::MoveIn, Kind::MoveOn] {
+            let undone = (0..).zip(kind.steps()).filter(|(number, _)| !kind.finishes_at(*number));
+            for (_, step) in undone {
+                use Step::{DropParts, Forget, Leave, RemoveTree, RemoveVolumes};
+                assert!(![DropParts, Forget, Leave, RemoveTree, RemoveVolumes].contains(step));
+            }
+        }
     }
 }

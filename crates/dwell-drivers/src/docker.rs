@@ -5,6 +5,7 @@ mod container;
 mod exec;
 mod image;
 mod network;
+mod volume;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use bollard::Docker;
 pub use container::{Change, LogChunk, LogOptions};
 pub use exec::{Exec, ExecOutput, ExecSpec};
 pub use network::Network;
+pub use volume::{ArchiveError, Holder, Volume};
 
 use crate::process::Program;
 

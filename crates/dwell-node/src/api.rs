@@ -6,6 +6,7 @@ mod environment;
 mod node;
 mod remote;
 mod session;
+mod volume;
 mod work;
 
 use std::future::Future;
@@ -217,6 +218,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SESSION_KILL, post(session::kill))
         .route(endpoint::TRANSCRIPT, get(session::transcript))
         .route(endpoint::SEND, post(session::send))
+        .route(endpoint::LOGIN, get(session::login))
         .route(endpoint::REMOTES, get(remote::list).post(remote::add))
         .route(endpoint::REMOTE, get(remote::one))
         .route(endpoint::REMOTE_REMOVE, post(remote::remove))
@@ -231,6 +233,16 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::PULL, post(work::pull))
         .route(endpoint::WORK, post(work::work))
         .route(endpoint::OBJECTS, post(remote::objects))
+        .route(endpoint::TREE, get(work::tree_format).post(work::tree))
+        .route(endpoint::DELIVERY, get(work::delivery))
+        .route(endpoint::MOVE, post(environment::moving))
+        .route(endpoint::MOVE_PLAN, post(environment::move_plan))
+        .route(endpoint::VOLUMES, get(volume::list))
+        .route(endpoint::VOLUME, post(volume::receive))
+        .route(endpoint::VOLUME_CONTENT, post(volume::send))
+        .route(endpoint::VOLUME_REMOVE, post(volume::remove))
+        .route(endpoint::SERVICE_STOP, post(volume::stop_service))
+        .route(endpoint::SERVICE_START, post(volume::start_service))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -293,6 +305,17 @@ pub(crate) async fn serve(
         work::sync,
         work::pull,
         work::work,
+        work::tree_format,
+        work::tree,
+        work::delivery,
+        environment::moving,
+        environment::move_plan,
+        volume::list,
+        volume::receive,
+        volume::send,
+        volume::remove,
+        volume::stop_service,
+        volume::start_service,
         work::logs,
         work::variables,
         work::compose,
@@ -303,6 +326,7 @@ pub(crate) async fn serve(
         session::kill,
         session::transcript,
         session::send,
+        session::login,
         remote::list,
         remote::add,
         remote::one,

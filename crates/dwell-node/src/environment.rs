@@ -7,6 +7,7 @@ mod delivery;
 mod former;
 mod hook;
 mod images;
+pub(crate) mod moving;
 mod parts;
 mod remove;
 mod request;
@@ -40,7 +41,9 @@ use crate::operation::Context;
 
 /// A compose project as it was read for an operation.
 pub(crate) struct Reading {
-    /// Compose's canonical model.
+    /// Compose's canonical model of the whole project.
+    pub(crate) project: Value,
+    /// The canonical model of what is here of it.
     pub(crate) model: Value,
     /// The project's own configuration.
     pub(crate) config: ProjectConfig,
@@ -58,6 +61,9 @@ pub(crate) struct Reading {
 
 /// Does a step.
 pub(crate) async fn act(context: &mut Context, step: Step) -> Result<(), Problem> {
+    if moving::rests(context, step) {
+        return Ok(());
+    }
     match step {
         Step::Record => create::record(context).await,
         Step::Tree => create::tree(context).await,
@@ -75,6 +81,7 @@ pub(crate) async fn act(context: &mut Context, step: Step) -> Result<(), Problem
         Step::WantStopped => up::want(context, dwell_core::environment::Desired::Stopped).await,
         Step::WantGone => up::want(context, dwell_core::environment::Desired::Destroyed).await,
         Step::ArchiveHook => hook::archive(context).await,
+        Step::EndSessions if context.request.moving.is_some() => moving::sessions(context).await,
         Step::EndSessions => remove::sessions(context).await,
         Step::RemoveContainers => remove::containers(context).await,
         Step::RemoveVolumes => remove::volumes(context).await,
@@ -82,6 +89,14 @@ pub(crate) async fn act(context: &mut Context, step: Step) -> Result<(), Problem
         Step::ReleaseSubnets => subnet::release(context).await,
         Step::RemoveTree => remove::tree(context).await,
         Step::Forget => create::forget(context).await,
+        Step::Send => moving::send(context).await,
+        Step::Halt => moving::halt(context).await,
+        Step::Carry => moving::carry(context).await,
+        Step::Arrive => moving::arrive(context).await,
+        Step::Switch => moving::switch(context).await,
+        Step::Leave => moving::leave(context).await,
+        Step::Settle => moving::settle(context).await,
+        Step::DropParts => moving::drop_parts(context).await,
     }
 }
 
@@ -100,6 +115,9 @@ pub(crate) async fn undo(context: &mut Context, step: Step) -> Result<(), Proble
         Step::Shared => shared::undo(context).await,
         Step::Containers => up::undo_containers(context).await,
         Step::WantRunning => up::want(context, context.request.before.desired).await,
+        Step::Send => moving::unsend(context).await,
+        Step::Halt => moving::revive(context).await,
+        Step::Carry => moving::uncarry(context).await,
         // These go away with the tree, change nothing outside, or are never undone.
         Step::Files
         | Step::SetupHook
@@ -116,6 +134,11 @@ pub(crate) async fn undo(context: &mut Context, step: Step) -> Result<(), Proble
         | Step::ReleaseShared
         | Step::ReleaseSubnets
         | Step::RemoveTree
-        | Step::Forget => Ok(()),
+        | Step::Forget
+        | Step::Arrive
+        | Step::Switch
+        | Step::Leave
+        | Step::Settle
+        | Step::DropParts => Ok(()),
     }
 }

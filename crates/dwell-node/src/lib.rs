@@ -32,6 +32,7 @@ mod start;
 mod travel;
 mod variables;
 mod view;
+mod volumes;
 mod watch;
 mod world;
 

@@ -53,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) doors: Door,
     /// Held while subnets are chosen, so that two choosers never take the same.
     pub(crate) allocation: tokio::sync::Mutex<()>,
+    /// One at a time for what moves have stopped.
+    pub(crate) halting: tokio::sync::Mutex<()>,
     /// One at a time for everything that starts or stops shared instances.
     pub(crate) sharing: tokio::sync::Mutex<()>,
     /// Wakes the reconciler.
@@ -142,6 +144,9 @@ impl Node {
             Kind::CreateUp | Kind::Up => format!("`{label}` is up"),
             Kind::Down => format!("`{label}` is down"),
             Kind::Destroy => format!("destroyed `{label}`"),
+            Kind::MoveServices | Kind::MoveOut | Kind::MoveIn | Kind::MoveOn => {
+                return crate::environment::moving::moved(context).await;
+            }
         };
         let gone = context.kind == Kind::Destroy;
         let environment = if gone { None } else { Some(self.see(&context.environment).await) };

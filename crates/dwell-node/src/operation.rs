@@ -13,6 +13,7 @@ use dwell_api::event::Outcome;
 use dwell_api::{Event, Problem};
 use dwell_core::OperationId;
 use dwell_core::environment::{Desired, Environment};
+use dwell_core::moving::Moving;
 use dwell_core::{EnvironmentName, ProjectName, SharedId};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -33,6 +34,9 @@ pub(crate) struct Request {
     /// How to destroy it.
     #[serde(default)]
     pub(crate) destroy: Destroy,
+    /// What moves, and where.
+    #[serde(default)]
+    pub(crate) moving: Option<Moving>,
     /// What it was before.
     pub(crate) before: Before,
 }

@@ -11,6 +11,7 @@ use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::Container;
 use dwell_core::operation::{Journal, Kind, Phase};
 
+use crate::environment::moving::revive_what_is_left;
 use crate::environment::{
     begin_destroy, begin_down, end_idle, say_farewell, start_again, stop_part,
 };
@@ -76,6 +77,7 @@ pub(crate) async fn run(node: Arc<Node>) {
 
 /// What was to be done on nodes that could not be reached then and can be now.
 async fn elsewhere(node: &Arc<Node>) {
+    revive_what_is_left(node).await;
     for there in node.remotes.reachable() {
         say_farewell(node, &there).await;
     }
@@ -178,6 +180,8 @@ async fn is_half_stopped(node: &Node, environment: &Environment) -> bool {
             Kind::Down => true,
             Kind::Up => request.is_ok_and(|request| !request.before.ran),
             Kind::Create | Kind::CreateUp | Kind::Destroy => false,
+            // What runs of it ran before.
+            Kind::MoveServices | Kind::MoveOut | Kind::MoveIn | Kind::MoveOn => false,
         }
     })
 }
@@ -202,17 +206,20 @@ async fn finish_destroying(
     let id = dwell_core::OperationId::from_random(random()?);
     let key = format!("reconcile-{id}");
     let (operation, _) = node.operations.join_or_begin(&key, id, "");
-    let destroy = Destroy { keep_workspace: keeps_tree(node, environment).await, force: true };
+    let destroy = Destroy { force: true, ..asked_for(node, environment).await };
     let name = environment.id.as_str();
     begin_destroy(node.clone(), operation.clone(), &key, name, None, destroy).await?;
     operation.outcome().await.map(drop)
 }
 
-/// Whether the destruction that was asked for was to keep the tree.
-async fn keeps_tree(node: &Node, environment: &Environment) -> bool {
+/// The destruction as it was asked for; where that is not known, one that keeps the tree.
+async fn asked_for(node: &Node, environment: &Environment) -> Destroy {
     let last: Option<Journal> = node.store.last_operation(&environment.id).await.ok().flatten();
-    last.and_then(|journal| {
+    let request = last.and_then(|journal| {
         serde_json::from_value::<crate::operation::Request>(journal.request).ok()
-    })
-    .is_none_or(|request| request.destroy.keep_workspace)
+    });
+    request.map_or_else(
+        || Destroy { keep_workspace: true, ..Destroy::default() },
+        |request| request.destroy,
+    )
 }

@@ -4,6 +4,7 @@
 mod answer;
 mod bridge;
 mod connect;
+mod find;
 mod follow;
 mod mirror;
 mod peer;
@@ -12,7 +13,7 @@ mod register;
 pub(crate) mod standin;
 mod whole;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
@@ -23,7 +24,7 @@ use dwell_api::environment::Environment;
 use dwell_api::remote::{Hello, LinkState, READY, RemoteNode, Seen, SeenEnvironment, Target};
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
-use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
+use dwell_core::{EnvironmentId, NodeId, NodeName, ServiceName};
 use dwell_net::carrier::{LinkError, State};
 use dwell_net::forward::Forwards;
 use dwell_net::mux::{Mux, Stream};
@@ -33,10 +34,11 @@ use tokio::io::AsyncReadExt;
 use crate::node::Node;
 use crate::problem::OrProblem;
 
+pub(crate) use answer::is_ready_here;
 pub(crate) use bridge::listen;
 pub(crate) use peer::Peer;
 pub(crate) use register::{add, open, remove};
-pub(crate) use whole::{follow, of_ours, sync, up};
+pub(crate) use whole::{delivery_of, follow, of_ours, sync, up};
 
 use follow::republish;
 use peer::{ACCEPT_LIMIT, Dialer};
@@ -63,6 +65,9 @@ pub(crate) struct Remotes {
     pub(crate) forwards: Forwards,
     /// One for each source tree, held by who looks at what is to be sent of it.
     sources: Mutex<HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>,
+    /// Environments of other nodes that are not shown: those that are still moving there, and
+    /// those that are to be destroyed there.
+    hidden: RwLock<HashSet<EnvironmentId>>,
 }
 
 impl Remotes {
@@ -148,34 +153,6 @@ impl Remotes {
         Client::connect(stream).await.map_err(ClientError::into_problem)
     }
 
-    /// The environment of another node that a name or identity means, where it is the only one.
-    pub(crate) fn find(
-        &self,
-        name: &str,
-        project: Option<&ProjectName>,
-    ) -> Option<(NodeName, EnvironmentId)> {
-        let mut found = Vec::new();
-        for peer in self.all() {
-            for seen in peer.mirror.last().into_iter().flat_map(|last| last.seen.environments) {
-                let environment = &seen.environment;
-                if environment.id.as_str() == name {
-                    return Some((peer.remote.name.clone(), environment.id.clone()));
-                }
-                let (of, word) = match name.split_once('/') {
-                    Some((of, word)) => (Some(of), word),
-                    None => (project.map(ProjectName::as_str), name),
-                };
-                let fits = environment.name.as_str() == word
-                    && of.is_none_or(|of| environment.project.as_str() == of)
-                    && seen.origin.as_ref().is_none_or(|origin| origin.part_of.is_none());
-                if fits {
-                    found.push((peer.remote.name.clone(), environment.id.clone()));
-                }
-            }
-        }
-        if found.len() == 1 { found.pop() } else { None }
-    }
-
     /// An environment of a node as it was seen last.
     pub(crate) fn shown(
         &self,
@@ -221,6 +198,9 @@ impl Remotes {
             let addresses = peer.addresses();
             let unreachable = (!fresh).then_some(last.at);
             for seen in last.seen.environments {
+                if !self.shows(&seen.environment.id) {
+                    continue;
+                }
                 let of_ours = |origin: &dwell_core::environment::Origin| {
                     origin.node == *own && origin.part_of.is_some()
                 };
@@ -229,6 +209,7 @@ impl Remotes {
                 }
             }
             let shown = last.seen.sessions.into_iter();
+            let shown = shown.filter(|session| self.shows(&session.environment));
             sessions.extend(shown.map(|session| mirror::shown_session(session, name)));
         }
         (environments, sessions)

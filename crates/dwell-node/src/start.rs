@@ -130,6 +130,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         facts: FactsCache::default(),
         relay: RelayImage::default(),
         allocation: tokio::sync::Mutex::default(),
+        halting: tokio::sync::Mutex::default(),
         sharing: tokio::sync::Mutex::default(),
         reconcile: Notify::new(),
         stop: Notify::new(),

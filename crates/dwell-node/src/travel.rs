@@ -1,6 +1,8 @@
 //! Sources on their way between nodes: the drivers of both sides, joined by a stream to the other
 //! node's API.
 
+mod whole;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +17,7 @@ use dwell_core::{EnvironmentName, NodeName, ProjectName};
 use dwell_drivers::process::Program;
 use dwell_drivers::tree::MergeReport;
 use dwell_drivers::tree::travel::{
-    self, CreateReceived, Haves, Offer, Source, Store, TakeWork, TravelError,
+    self, CreateReceived, Haves, Offer, Offered, Source, Store, TakeWork, TravelError,
 };
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -24,6 +26,8 @@ use crate::api::{Refusal, switching, upgrade_of};
 use crate::node::Node;
 use crate::problem::{IntoProblem, OrProblem};
 use crate::{project, remote};
+
+pub(crate) use whole::{come_home, give_tree, leave, pass_on};
 
 /// The longest answer about what was received, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
@@ -72,23 +76,48 @@ pub(crate) async fn send(
         let _alone = looking.lock().await;
         source.offer().await.or_problem()?
     };
+    send_offer(node, there, environment, (source, offered)).await
+}
+
+/// Sends what a source offers.
+async fn send_offer(
+    node: &Arc<Node>,
+    there: &NodeName,
+    environment: &Environment,
+    (source, offered): (Source, Offered),
+) -> Result<SentSources, Problem> {
     let offer = offered.offer;
+    let (haves, stream) = open(node, there, environment, &offer.format.to_string()).await?;
+    let (read, mut write) = tokio::io::split(stream);
+    let sending = async {
+        source.send(&offer, &haves, &mut write).await?;
+        write.shutdown().await.map_err(TravelError::Cut)
+    };
+    let (_, told) = exchange(sending, read).await?;
+    let sent = serde_json::to_value(&offer).map_err(|e| internal(&e))?;
+    let notes = offered.notes.into_iter().chain(told).collect();
+    Ok(SentSources { sent: Sent(sent), notes })
+}
+
+/// What a node has of a project's sources, and a stream on which it takes more.
+async fn open(
+    node: &Arc<Node>,
+    there: &NodeName,
+    environment: &Environment,
+    format: &str,
+) -> Result<(Haves, impl AsyncRead + AsyncWrite + Unpin + Send + use<>), Problem> {
     let mut client = node.remotes.client(there).await?;
-    let query =
-        SourcesFor { environment: environment.name.clone(), format: offer.format.to_string() };
+    let query = SourcesFor { environment: environment.name.clone(), format: format.to_owned() };
     let project = environment.project.as_str();
     let tips = endpoint::query(&endpoint::fill(endpoint::TIPS, &[project]), &query);
     let haves: Haves = client.get(&tips).await.map_err(ClientError::into_problem)?;
     let path = endpoint::query(&endpoint::fill(endpoint::OBJECTS, &[project]), &query);
     let stream = client.upgrade(&path, TRAVEL, &()).await.map_err(ClientError::into_problem)?;
-    let mut notes = offered.notes;
-    notes.extend(exchange(&source, &offer, &haves, stream).await?);
-    let sent = serde_json::to_value(&offer).map_err(|e| internal(&e))?;
-    Ok(SentSources { sent: Sent(sent), notes })
+    Ok((haves, stream))
 }
 
 /// Refuses what services need and git does not send: what it ignores.
-async fn require_sent(root: &Path, needed: &[TreePath]) -> Result<(), Problem> {
+pub(crate) async fn require_sent(root: &Path, needed: &[TreePath]) -> Result<(), Problem> {
     let mut missing = Vec::new();
     for path in needed {
         let place = root.join(path.as_str());
@@ -115,18 +144,11 @@ fn internal(error: &serde_json::Error) -> Problem {
     Problem::new(Code::Internal, format!("sources cannot be described: {error}"))
 }
 
-/// Sends the objects and reads what became of them.
-async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send>(
-    source: &Source,
-    offer: &Offer,
-    haves: &Haves,
-    stream: S,
-) -> Result<Vec<String>, Problem> {
-    let (read, mut write) = tokio::io::split(stream);
-    let sending = async {
-        source.send(offer, haves, &mut write).await?;
-        write.shutdown().await.map_err(TravelError::Cut)
-    };
+/// Sends, and reads what became of it. Once all has arrived it is no matter who hung up first.
+async fn exchange<T, R: AsyncRead + Unpin + Send>(
+    sending: impl Future<Output = Result<T, TravelError>>,
+    read: R,
+) -> Result<(Result<T, TravelError>, Vec<String>), Problem> {
     let answer = async {
         let mut text = Vec::new();
         read.take(ANSWER_MAX).read_to_end(&mut text).await.map_err(TravelError::Cut)?;
@@ -135,7 +157,7 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let (sent, answer) = tokio::join!(sending, answer);
     // The other side's word says more than that it hung up, as it may once it has everything.
     match serde_json::from_slice::<Arrived>(&answer.or_problem()?) {
-        Ok(Arrived::Whole(notes)) => Ok(notes),
+        Ok(Arrived::Whole(notes)) => Ok((sent, notes)),
         Ok(Arrived::Failed(problem)) => Err(problem),
         Err(error) => {
             sent.or_problem()?;

@@ -67,9 +67,11 @@ fn status(
     elsewhere: &Elsewhere<'_>,
 ) -> Status {
     match node.operations.active(environment.id.as_str()) {
-        Some(Kind::Up | Kind::CreateUp) => return Status::Starting,
+        Some(Kind::Up | Kind::CreateUp | Kind::MoveServices | Kind::MoveIn) => {
+            return Status::Starting;
+        }
         Some(Kind::Destroy) => return Status::Destroying,
-        Some(Kind::Create | Kind::Down) | None => {}
+        Some(Kind::Create | Kind::Down | Kind::MoveOut | Kind::MoveOn) | None => {}
     }
     let Some(facts) = facts else { return Status::Created };
     if *engine != EngineState::Up {

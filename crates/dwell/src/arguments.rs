@@ -28,6 +28,7 @@ Environments:
   create       Make an environment: an isolated copy of a compose project
   up           Bring an environment up, making it first if it is missing
   down         Stop an environment; its tree and volumes stay
+  move         Move an environment, or services of it, to another node
   destroy      Remove an environment and everything of it
   ls           List environments
   status       Show one environment and its services
@@ -160,6 +161,7 @@ pub(crate) enum Command {
     Create(environment::Create),
     Up(environment::Up),
     Down(environment::Down),
+    Move(environment::Move),
     #[command(visible_aliases = ["rm", "delete"])]
     Destroy(environment::Destroy),
     #[command(visible_alias = "list")]

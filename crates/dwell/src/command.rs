@@ -10,6 +10,7 @@ mod environment;
 mod exec;
 mod far;
 mod logs;
+mod moving;
 mod node;
 mod operation;
 pub(crate) mod remote;
@@ -90,6 +91,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Create(it) => environment::create(it, context).await,
         Command::Up(it) => environment::up(it, context).await,
         Command::Down(it) => environment::down(it, context).await,
+        Command::Move(it) => moving::run(it, context).await,
         Command::Destroy(it) => destroy::run(it, context).await,
         Command::Ls(it) => show::ls(it, context).await,
         Command::Status(it) => show::status(it, context).await,

@@ -1,12 +1,14 @@
 //! Volumes, secrets and configs with private names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::error::IsolationError;
 use super::model::{Model, Object, head, is_external, text};
 use super::note::{NoteKind, Notes};
 use super::scope::Scope;
+use crate::VolumeName;
 use crate::name::ServiceName;
 
 /// The keys of the named volumes that a service mounts.
@@ -26,6 +28,25 @@ pub(super) fn named_volumes(service: &Object) -> BTreeSet<String> {
             }
         })
         .collect()
+}
+
+/// The named volumes that each service mounts, as far as they are the environment's own.
+///
+/// # Errors
+/// When the model is not one.
+pub fn mounted(
+    model: &Value,
+) -> Result<BTreeMap<ServiceName, BTreeSet<VolumeName>>, IsolationError> {
+    let model = Model::parse(model)?;
+    let external =
+        |key: &str| model.section("volumes").any(|(k, body)| k == key && is_external(&body));
+    let mut all = BTreeMap::new();
+    for (name, service) in model.services() {
+        let own = named_volumes(service).into_iter().filter(|key| !external(key));
+        let own = own.filter_map(|key| key.parse().ok()).collect();
+        all.insert(name.clone(), own);
+    }
+    Ok(all)
 }
 
 /// The environment's volumes. Those that only relayed services mount are left out; where one

@@ -8,7 +8,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StopContainerOptions,
+    LogsOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions, StopContainerOptions,
 };
 use bytes::Bytes;
 use dwell_core::Generation;
@@ -109,6 +109,12 @@ impl Engine {
             Err(e) if e.is_not_found() => Ok(()),
             other => other,
         }
+    }
+
+    /// Starts a container that was stopped; one that runs goes on.
+    pub async fn start(&self, id: &str) -> Result<(), EngineError> {
+        let start = self.docker()?.start_container(id, None::<StartContainerOptions>);
+        self.call("start container", Duration::from_secs(60), start).await
     }
 
     /// Removes a container with its anonymous volumes, killing it if it runs.

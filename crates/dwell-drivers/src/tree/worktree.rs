@@ -206,7 +206,7 @@ pub(crate) async fn choose_branch(
 }
 
 /// Branches that some worktree has checked out.
-async fn branches_in_use(git: &Git) -> Result<Vec<String>, TreeError> {
+pub(crate) async fn branches_in_use(git: &Git) -> Result<Vec<String>, TreeError> {
     let text = git.run(["worktree", "list", "--porcelain"]).await?.stdout;
     let text = String::from_utf8_lossy(&text).into_owned();
     Ok(text.lines().filter_map(|line| line.strip_prefix("branch ")).map(str::to_owned).collect())

@@ -9,6 +9,7 @@
 )]
 
 mod arrive;
+mod leave;
 mod node;
 mod odd;
 mod refuse;

@@ -8,6 +8,7 @@ use dwell_api::environment::{
     CreateEnvironment, Destroy, Environment as Shown, InProject, ListEnvironments, Losses, Up,
     WaitFor, WaitQuery,
 };
+use dwell_api::moving::{Move, MovePlan};
 use dwell_api::{Code, Event, Problem};
 use dwell_core::environment::Environment;
 
@@ -142,6 +143,36 @@ pub(super) async fn destroy(
         begin_destroy(node, operation, &key, &name, query.project.as_ref(), request).await
     })
     .await
+}
+
+/// Moves an environment, or some of its services, to another node. Until it is well there, a
+/// failure leaves it where it was.
+#[utoipa::path(post, path = "/v1/environments/{environment}/move", params(("environment" = String, Path), InProject), request_body = Move, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
+pub(super) async fn moving(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+    Key(key): Key,
+    Json(request): Json<Move>,
+) -> Result<Response, Refusal> {
+    let call = format!("move {name}");
+    operate(node, key, call, |node, operation, key| async move {
+        operations::moving::begin(node, operation, &key, &name, query.project.as_ref(), request)
+            .await
+    })
+    .await
+}
+
+/// What moving an environment, or some of its services, would do.
+#[utoipa::path(post, path = "/v1/environments/{environment}/move/plan", params(("environment" = String, Path), InProject), request_body = Move, responses((status = 200, body = MovePlan)))]
+pub(super) async fn move_plan(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+    Json(request): Json<Move>,
+) -> Answer<MovePlan> {
+    let project = query.project.as_ref();
+    answer(operations::moving::planned(&node, &name, project, &request).await?)
 }
 
 /// What destroying an environment would lose.

@@ -99,6 +99,10 @@ pub(super) async fn operation(
     State(node): Shared,
     Path(id): Path<String>,
 ) -> Result<Response, Refusal> {
+    if node.operations.find(&id).is_none() {
+        // A daemon that has just started may not have read yet what it left unfinished.
+        node.operations.ready().await;
+    }
     Ok(events(node.operations.find(&id).ok_or_else(|| unknown(&id))?))
 }
 

@@ -134,6 +134,18 @@ fn followed(
     })
 }
 
+/// The names of the variables that commands get which are started from elsewhere; their values
+/// are nobody's business.
+#[utoipa::path(get, path = "/v1/environments/{environment}/login", params(("environment" = String, Path), InProject), responses((status = 200, body = [String])))]
+pub(super) async fn login(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+) -> Answer<Vec<String>> {
+    node.find(&name, query.project.as_ref()).await?;
+    answer(node.login.variables().await.into_iter().map(|(name, _)| name).collect())
+}
+
 /// Types text into a session.
 #[utoipa::path(post, path = "/v1/environments/{environment}/send", params(("environment" = String, Path), InProject), request_body = SendText, responses((status = 200, body = String)))]
 pub(super) async fn send(

@@ -9,6 +9,7 @@ use dwell_api::environment::{
     Variables,
 };
 use dwell_api::exec::Exec;
+use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem};
 use dwell_core::environment::Environment;
 use dwell_core::tree::Tree;
@@ -124,6 +125,49 @@ pub(super) async fn work(
 ) -> Result<Response, Refusal> {
     let environment = node.find(&name, None).await?;
     travel::give(Arc::clone(&node), environment, request).await
+}
+
+/// How an environment's tree names its objects: `sha1` or `sha256`.
+#[utoipa::path(get, path = "/v1/environments/{environment}/tree", params(("environment" = String, Path), InProject), responses((status = 200, body = String)))]
+pub(super) async fn tree_format(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+) -> Answer<String> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    let format = tree::travel::format_of(tree_of(&environment)?).await.or_problem()?;
+    answer(format.to_string())
+}
+
+/// Sends an environment's whole tree: after the upgrade it goes as objects.
+#[utoipa::path(post, path = "/v1/environments/{environment}/tree", params(("environment" = String, Path)), responses((status = 101, description = "the connection carries objects now")))]
+pub(super) async fn tree(
+    State(node): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let environment = node.find(&name, None).await?;
+    travel::give_tree(Arc::clone(&node), environment, request).await
+}
+
+/// How an environment is made on another node, but for its tree.
+#[utoipa::path(get, path = "/v1/environments/{environment}/delivery", params(("environment" = String, Path), InProject), responses((status = 200, body = Delivery)))]
+pub(super) async fn delivery(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+) -> Answer<Delivery> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    if environment.is_part() {
+        let message = format!("`{}` is only a part of an environment", environment.label());
+        return Err(Problem::new(Code::InvalidArgument, message).into());
+    }
+    let variables = node.login.variables().await.into_iter().collect();
+    let (delivery, notes) = remote::delivery_of(&node, &environment, &variables).await?;
+    for note in notes {
+        tracing::info!(%note, environment = %environment.label(), "about to be sent on");
+    }
+    answer(delivery)
 }
 
 fn told(environment: &Environment, verb: &str, report: &MergeReport) -> TextReport {

@@ -49,6 +49,9 @@ pub(super) async fn tree(context: &mut Context) -> Result<(), Problem> {
     if context.environment.tree.is_some() {
         return Ok(());
     }
+    if context.kind == Kind::MoveIn {
+        return super::moving::tree(context).await;
+    }
     if context.environment.origin.is_some() {
         super::delivery::tree(context).await?;
         return keep_record(context).await;

@@ -46,7 +46,7 @@ pub(super) async fn run_before_start(context: &mut Context) -> Result<(), Proble
 /// Runs the archive hook of an environment that is about to go. Its failure is told and does not
 /// keep the environment.
 pub(super) async fn archive(context: &mut Context) -> Result<(), Problem> {
-    if !context.environment.directory().is_dir() {
+    if context.request.destroy.moved || !context.environment.directory().is_dir() {
         return Ok(());
     }
     let Ok(config) = project::load(context.environment.directory()).await else { return Ok(()) };

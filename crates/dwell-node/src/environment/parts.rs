@@ -19,6 +19,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::Reading;
+use super::moving::place::farewell;
 use crate::node::{Node, random};
 use crate::operation::{Context, Operation};
 use crate::problem::{IntoProblem, OrProblem};
@@ -84,7 +85,7 @@ fn part_of(
 ) -> Result<Part, Problem> {
     let hostnames = project::hostnames(&reading.config)?;
     part(&Division {
-        model: &reading.model,
+        model: &reading.project,
         project: &environment.project,
         placement,
         node,
@@ -101,10 +102,10 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
         return stand_in(context).await;
     }
     let Some(placement) = context.environment.placement.clone() else {
-        return remove_unneeded(context, &BTreeSet::new()).await;
+        standin::none(&context.node, &context.environment.id)?;
+        return super::create::keep_record(context).await;
     };
     let others: BTreeSet<NodeName> = placement.others().into_iter().cloned().collect();
-    remove_unneeded(context, &others).await?;
     let Some(reading) = &context.reading else { return Ok(()) };
     let exposed = super::images::exposed(&context.node, &reading.model, &placement).await?;
     let mut deliveries = Vec::new();
@@ -113,7 +114,8 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
         for note in &part.notes {
             context.operation.note(format!("{there}: {note}"));
         }
-        deliveries.push((there.clone(), pack(context, part)?));
+        let packed = pack(&context.operation, &context.environment, part)?;
+        deliveries.push((there.clone(), packed));
     }
     // Before anything is made, so that it can be unmade whatever happens.
     for there in &others {
@@ -154,13 +156,12 @@ struct Packed {
     extra: Vec<dwell_core::tree::TreePath>,
 }
 
-fn pack(context: &Context, part: Part) -> Result<Packed, Problem> {
-    let environment = &context.environment;
+fn pack(operation: &Operation, environment: &Environment, part: Part) -> Result<Packed, Problem> {
     let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
     let journey = Journey { model: &part.model, services: &part.runs, root, host: &[] };
     let travel = travel(&journey).or_problem()?;
     for note in &travel.notes {
-        context.operation.note(note.to_string());
+        operation.note(note.to_string());
     }
     let specification = Specification::new(
         environment.project.clone(),
@@ -293,39 +294,6 @@ fn on(there: &NodeName, problem: Problem) -> Problem {
     Problem { message: format!("on node `{there}`: {}", problem.message), ..problem }
 }
 
-/// Destroys the parts on nodes that have none of the services any more.
-async fn remove_unneeded(
-    context: &mut Context,
-    needed: &BTreeSet<NodeName>,
-) -> Result<(), Problem> {
-    let gone: Vec<(NodeName, EnvironmentId)> = context
-        .environment
-        .parts
-        .iter()
-        .filter(|(there, _)| !needed.contains(*there))
-        .map(|(there, id)| (there.clone(), id.clone()))
-        .collect();
-    for (there, id) in gone {
-        farewell(&context.node, &context.operation, &there, &id).await?;
-        context.environment.parts.remove(&there);
-    }
-    Ok(())
-}
-
-/// Destroys a part; where its node is away, as soon as it is back.
-async fn farewell(
-    node: &Arc<Node>,
-    operation: &Arc<Operation>,
-    there: &NodeName,
-    id: &EnvironmentId,
-) -> Result<(), Problem> {
-    node.store.add_farewell(there, id).await.or_problem()?;
-    if let Err(problem) = destroy(node, there, id).await {
-        operation.note(format!("{problem}; what is on `{there}` is removed as soon as it is back"));
-    }
-    Ok(())
-}
-
 /// Destroys what could not be destroyed when that was asked for, as the node was away.
 pub(crate) async fn say_farewell(node: &Arc<Node>, there: &NodeName) {
     for id in node.store.farewells(there).await.unwrap_or_default() {
@@ -335,9 +303,14 @@ pub(crate) async fn say_farewell(node: &Arc<Node>, there: &NodeName) {
     }
 }
 
-async fn destroy(node: &Arc<Node>, there: &NodeName, id: &EnvironmentId) -> Result<(), Problem> {
+/// Destroys what a farewell is recorded for.
+pub(crate) async fn destroy(
+    node: &Arc<Node>,
+    there: &NodeName,
+    id: &EnvironmentId,
+) -> Result<(), Problem> {
     let path = endpoint::fill(endpoint::DESTROY, &[id.as_str()]);
-    let body = Destroy { keep_workspace: false, force: true };
+    let body = Destroy { keep_workspace: false, force: true, moved: true };
     let mut client = node.remotes.client(there).await?;
     let key = format!("farewell-{id}-{}", node.now());
     let ended = match client.operate(&path, &key, &body).await {
@@ -391,7 +364,10 @@ pub(crate) async fn stop_one(
 
 /// Destroys all parts.
 pub(super) async fn remove(context: &mut Context) -> Result<(), Problem> {
-    remove_unneeded(context, &BTreeSet::new()).await?;
+    for (there, id) in context.environment.parts.clone() {
+        farewell(&context.node, &context.operation, &there, &id).await?;
+        context.environment.parts.remove(&there);
+    }
     standin::forget(&context.node, &context.environment.id);
     super::create::keep_record(context).await
 }
@@ -399,9 +375,7 @@ pub(super) async fn remove(context: &mut Context) -> Result<(), Problem> {
 /// Destroys the parts that this operation made, and stops those that did not run before.
 pub(super) async fn undo(context: &mut Context) -> Result<(), Problem> {
     let before = context.request.environment.parts.clone();
-    let now: Vec<(NodeName, EnvironmentId)> =
-        context.environment.parts.iter().map(|(n, id)| (n.clone(), id.clone())).collect();
-    for (there, id) in now {
+    for (there, id) in context.environment.parts.clone() {
         if before.get(&there) == Some(&id) {
             continue;
         }
@@ -411,13 +385,62 @@ pub(super) async fn undo(context: &mut Context) -> Result<(), Problem> {
     if !context.request.before.ran && !before.is_empty() {
         stop(context).await?;
     }
-    let had = context.request.environment.clone();
-    context.environment.placement = had.placement;
-    context.environment.options.placement = had.options.placement;
-    if context.node.store.environment(&had.id).await.or_problem()?.is_some() {
+    place_back(context).await?;
+    if context.node.store.environment(&context.environment.id).await.or_problem()?.is_some() {
         super::create::keep_record(context).await?;
     }
     Ok(())
+}
+
+/// Places the services as they were, with the stand-ins for that.
+pub(super) async fn place_back(context: &mut Context) -> Result<(), Problem> {
+    let had = &context.request.environment;
+    let same = context.environment.placement == had.placement;
+    context.environment.placement.clone_from(&had.placement);
+    context.environment.options.placement = had.options.placement.clone();
+    if same || context.environment.origin.is_some() {
+        return Ok(());
+    }
+    let (node, environment) = (&context.node, &context.environment);
+    let Some(placement) = &environment.placement else {
+        return standin::none(node, &environment.id);
+    };
+    let Some(reading) = whole_reading(context).await? else { return Ok(()) };
+    let exposed = super::images::exposed(node, &reading.project, placement).await?;
+    let home = part_of(&reading, placement, environment, &exposed, &NodeName::local())?;
+    standin::keep(node, &environment.id, &home.away)?;
+    let services = standin::of_home(environment, &home.away);
+    standin::plan(node, environment, &services).await.map(drop)
+}
+
+/// The project as this operation read it, or as it was read last.
+async fn whole_reading(context: &Context) -> Result<Option<Reading>, Problem> {
+    let model = match &context.reading {
+        Some(reading) => Some(reading.project.clone()),
+        None => super::up::last_model(&context.node, &context.environment.id),
+    };
+    let Some(model) = model else { return Ok(None) };
+    let config = project::load(context.environment.directory()).await?;
+    super::up::reading(model, config, Default::default()).map(Some)
+}
+
+/// Sends what a node is to have of an environment as it is placed now; `None` where that is
+/// nothing.
+pub(super) async fn deliver_again(
+    context: &Context,
+    there: &NodeName,
+) -> Result<Option<Delivery>, Problem> {
+    let (node, environment) = (&context.node, &context.environment);
+    let Some(placement) = environment.placement.as_ref() else { return Ok(None) };
+    if !placement.others().contains(there) {
+        return Ok(None);
+    }
+    let Some(reading) = whole_reading(context).await? else { return Ok(None) };
+    let exposed = super::images::exposed(node, &reading.project, placement).await?;
+    let part = part_of(&reading, placement, environment, &exposed, there)?;
+    let packed = pack(&context.operation, environment, part)?;
+    let delivery = deliver(node, environment, &context.operation, there, packed, false).await?;
+    Ok(Some(delivery))
 }
 
 impl IntoProblem for dwell_core::placement::PlacementError {

@@ -2,13 +2,14 @@
 //! recorded, one operation an environment at a time.
 
 mod home;
+mod losses;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use dwell_api::environment::{CreateEnvironment, Destroy, Losses, Up, Variables};
+use dwell_api::environment::{CreateEnvironment, Destroy, Up, Variables};
 use dwell_api::event::Outcome;
 use dwell_api::remote::Delivery;
 use dwell_api::{Code, Problem};
@@ -19,12 +20,16 @@ use dwell_core::operation::Kind;
 use dwell_core::placement::Choices;
 use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName};
 
+use losses::refuse_losses;
+
 use super::admission;
 use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
 use crate::problem::OrProblem;
 use crate::{project, view};
+
+pub(crate) use losses::{losses, volumes};
 
 /// How long another operation may hold an environment before somebody who waits is told.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -61,6 +66,7 @@ pub(crate) async fn begin_create(
         create: Some(CreateEnvironment { variables: Default::default(), ..create }),
         up: Up::default(),
         destroy: Destroy::default(),
+        moving: None,
         before: nothing_before(),
     };
     let id = request.environment.id.clone();
@@ -147,7 +153,8 @@ pub(crate) async fn begin_up(
         admission::check_ahead(&node, &environment, &up.placement, &variables, ran).await?;
     }
     let create = create.map(|c| CreateEnvironment { variables: Default::default(), ..c });
-    let mut request = Request { environment, create, up, destroy: Destroy::default(), before };
+    let (destroy, moving) = (Destroy::default(), None);
+    let mut request = Request { environment, create, up, destroy, moving, before };
     merge_choices(&mut request);
     let context = Context::new(node, operation, kind, request, variables);
     run(context.delivered(delivery), key).await
@@ -171,6 +178,7 @@ pub(crate) async fn begin_down(
         create: None,
         up: Up::default(),
         destroy: Destroy::default(),
+        moving: None,
         before,
     };
     run(Context::new(node, operation, Kind::Down, request, BTreeMap::new()), key).await
@@ -194,47 +202,13 @@ pub(crate) async fn begin_destroy(
         refuse_losses(&environment, &losses, destroy.keep_workspace)?;
     }
     let before = before(&node, &environment).await?;
-    let request = Request { environment, create: None, up: Up::default(), destroy, before };
+    let (up, moving) = (Up::default(), None);
+    let request = Request { environment, create: None, up, destroy, moving, before };
     run(Context::new(node, operation, Kind::Destroy, request, BTreeMap::new()), key).await
 }
 
-fn refuse_losses(environment: &Environment, losses: &Losses, keeps: bool) -> Result<(), Problem> {
-    let mut details = Vec::new();
-    if !keeps {
-        details.extend(losses.uncommitted.iter().map(|path| format!("uncommitted: {path}")));
-    }
-    details.extend(losses.sessions.iter().map(|name| format!("running session: {name}")));
-    if details.is_empty() {
-        return Ok(());
-    }
-    let label = environment.label();
-    Err(Problem::new(Code::UnsavedWork, format!("destroying `{label}` would lose work"))
-        .hint("bring it back with `dwell merge`, keep the tree with `--keep-workspace`, or give it up with `--force`")
-        .details(details))
-}
-
-/// What destroying an environment would lose.
-pub(crate) async fn losses(node: &Node, environment: &Environment) -> Result<Losses, Problem> {
-    let mut losses = Losses::default();
-    if let Some(tree) = &environment.tree {
-        let state = node.directory(&environment.id);
-        let unsaved = dwell_drivers::tree::unsaved(tree, &state).await.or_problem()?;
-        losses.uncommitted =
-            unsaved.uncommitted.iter().map(|path| path.display().to_string()).collect();
-        losses.unmerged_commits = unsaved.unmerged_commits;
-    }
-    losses.sessions = node.running_session_names(&environment.id).await;
-    losses.volumes = volumes(node, environment).await.unwrap_or_default();
-    Ok(losses)
-}
-
-async fn volumes(node: &Node, environment: &Environment) -> Result<Vec<String>, Problem> {
-    let labelled = format!("{}={}", dwell_core::observed::label::ENVIRONMENT, environment.id);
-    node.engine.volumes(&labelled).await.or_problem()
-}
-
 /// An environment can only be made where nothing is: what is there is somebody's.
-fn refuse_what_is_there(environment: &Environment) -> Result<(), Problem> {
+pub(super) fn refuse_what_is_there(environment: &Environment) -> Result<(), Problem> {
     let root = &environment.root;
     if *root == environment.source || std::fs::symlink_metadata(root).is_err() {
         return Ok(());
@@ -244,7 +218,7 @@ fn refuse_what_is_there(environment: &Environment) -> Result<(), Problem> {
 }
 
 /// An environment whose destruction has begun can only be destroyed.
-fn refuse_half_gone(environment: &Environment) -> Result<(), Problem> {
+pub(super) fn refuse_half_gone(environment: &Environment) -> Result<(), Problem> {
     if environment.desired != Desired::Destroyed {
         return Ok(());
     }
@@ -253,7 +227,7 @@ fn refuse_half_gone(environment: &Environment) -> Result<(), Problem> {
         .hint("wait until it is gone, or finish it now with `dwell destroy --force`"))
 }
 
-async fn acquire<'a>(
+pub(super) async fn acquire<'a>(
     lock: &'a tokio::sync::Mutex<()>,
     operation: &Operation,
     environment: &Environment,
@@ -269,7 +243,7 @@ async fn exists(node: &Node, environment: &Environment) -> Result<Option<Environ
     node.store.environment_named(&environment.project, &environment.name).await.or_problem()
 }
 
-fn nothing_before() -> Before {
+pub(super) fn nothing_before() -> Before {
     Before {
         desired: Desired::Stopped,
         ran: false,
@@ -279,7 +253,7 @@ fn nothing_before() -> Before {
     }
 }
 
-async fn before(node: &Node, environment: &Environment) -> Result<Before, Problem> {
+pub(super) async fn before(node: &Node, environment: &Environment) -> Result<Before, Problem> {
     let subnets = node.store.subnets_of(environment.id.as_str()).await.or_problem()?;
     let mut shared = Vec::new();
     for instance in node.store.shared().await.or_problem()? {

@@ -73,9 +73,14 @@ pub(super) async fn read_without_keeping(
     reading(model, config, Stamp::default())
 }
 
-fn reading(model: Value, config: ProjectConfig, stamp: Stamp) -> Result<Reading, Problem> {
+pub(super) fn reading(
+    model: Value,
+    config: ProjectConfig,
+    stamp: Stamp,
+) -> Result<Reading, Problem> {
     Ok(Reading {
         services: compose::services(&model).or_problem()?,
+        project: model.clone(),
         model,
         config,
         relays: BTreeMap::new(),
@@ -139,6 +144,13 @@ fn kept(file: &std::path::Path, stamp: &Stamp) -> Option<Value> {
     (hash == stamp.hash).then_some(model)
 }
 
+/// The model of an environment's project as it was read last; `None` before the first time.
+pub(super) fn last_model(node: &Node, id: &EnvironmentId) -> Option<Value> {
+    let text = std::fs::read(node.directory(id).join(MODEL_FILE)).ok()?;
+    let (_, model): (String, Value) = serde_json::from_slice(&text).ok()?;
+    Some(model)
+}
+
 fn keep(file: &std::path::Path, stamp: &Stamp, model: &Value) -> Result<(), Problem> {
     let text = serde_json::to_vec(&(&stamp.hash, model))
         .map_err(|e| Problem::new(Code::Internal, format!("the model cannot be kept: {e}")))?;
@@ -156,6 +168,11 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     let id = context.environment.id.clone();
     former::keep(context)?;
     keep_facts(context, &isolated)?;
+    if context.kind == Kind::MoveServices {
+        super::moving::start(context, isolated).await?;
+        tell_of_listeners(context);
+        return Ok(());
+    }
     // Each side may wait for services of the other.
     let elsewhere = super::parts::bring_up(
         node.clone(),
@@ -166,10 +183,14 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     );
     tokio::try_join!(start_here(context, isolated), elsewhere)?;
     world::look_at(&node, &id).await;
-    for part in node.listeners.parts().into_iter().filter(|part| !part.ok) {
+    tell_of_listeners(context);
+    Ok(())
+}
+
+fn tell_of_listeners(context: &Context) {
+    for part in context.node.listeners.parts().into_iter().filter(|part| !part.ok) {
         context.operation.note(format!("names are not served by {}: {}", part.name, part.detail));
     }
-    Ok(())
 }
 
 fn keep_facts(context: &Context, isolated: &Isolated) -> Result<(), Problem> {
@@ -184,7 +205,10 @@ fn keep_facts(context: &Context, isolated: &Isolated) -> Result<(), Problem> {
 }
 
 /// Starts what runs here. What others took meanwhile is left to them.
-async fn start_here(context: &mut Context, mut isolated: Isolated) -> Result<(), Problem> {
+pub(super) async fn start_here(
+    context: &mut Context,
+    mut isolated: Isolated,
+) -> Result<(), Problem> {
     for _ in 0..CHOICES {
         let result = start(context, &isolated.compose).await;
         match &result {
@@ -320,6 +344,9 @@ async fn remove_leftovers(context: &Context) -> Result<(), Problem> {
 
 /// Removes what this operation started. An environment that ran before runs again as it did.
 pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem> {
+    if context.kind == Kind::MoveServices {
+        super::moving::unstart(context).await?;
+    }
     let restored = former::restore(context)?;
     if context.request.before.ran {
         if restored {
@@ -329,7 +356,7 @@ pub(super) async fn undo_containers(context: &mut Context) -> Result<(), Problem
         let (node, environment) = (&context.node, &context.environment);
         remove_containers(node, environment, super::containers::Manner::AtOnce).await?;
     }
-    if context.kind == Kind::CreateUp {
+    if matches!(context.kind, Kind::CreateUp | Kind::MoveIn) {
         super::remove::volumes(context).await?;
     } else {
         remove_new_volumes(context).await?;

@@ -95,7 +95,7 @@ pub(crate) async fn run(mut context: Context, key: &str) -> Result<(), Problem> 
     node.operations.set_active(environment.as_str(), Some(context.kind));
     let result = forward(&mut context, 0).await;
     let result = match result {
-        Err(problem) if !context.kind.finishes() => {
+        Err(problem) if !context.kind.finishes_at(context.reached) => {
             let reached = context.reached;
             backward(&mut context, reached).await;
             Err(problem)
@@ -129,7 +129,7 @@ async fn settle(context: &Context, result: Result<Outcome, Problem>) {
 async fn forward(context: &mut Context, from: u32) -> Result<Outcome, Problem> {
     for (number, step) in (0..).zip(context.kind.steps()).skip(usize::try_from(from).unwrap_or(0)) {
         let step = *step;
-        if context.operation.is_cancelled() && !context.kind.finishes() {
+        if context.operation.is_cancelled() && !context.kind.finishes_at(number) {
             return Err(cancelled(context));
         }
         context.reached = number;
@@ -140,7 +140,7 @@ async fn forward(context: &mut Context, from: u32) -> Result<Outcome, Problem> {
         tell(context, step, StepState::Started);
         fault::point(step, "before")?;
         for _ in 0..fault::times("act") {
-            act_or_cancel(context, step).await?;
+            act_or_cancel(context, number, step).await?;
         }
         fault::point(step, "after")?;
         tell(context, step, StepState::Done);
@@ -152,9 +152,11 @@ async fn forward(context: &mut Context, from: u32) -> Result<Outcome, Problem> {
 
 /// A step ends early when it is cancelled, unless the operation must finish or the step writes
 /// files itself: that cannot be stopped half-way. The tools that it runs end with it.
-async fn act_or_cancel(context: &mut Context, step: Step) -> Result<(), Problem> {
-    let in_one_piece = matches!(step, Step::Record | Step::Tree | Step::Files | Step::WantRunning);
-    if context.kind.finishes() || in_one_piece {
+async fn act_or_cancel(context: &mut Context, number: u32, step: Step) -> Result<(), Problem> {
+    // What follows another node's operation cancels that by itself.
+    let in_one_piece =
+        matches!(step, Step::Record | Step::Tree | Step::Files | Step::WantRunning | Step::Arrive);
+    if context.kind.finishes_at(number) || in_one_piece {
         return act(context, step).await;
     }
     let operation = context.operation.clone();
@@ -231,8 +233,15 @@ pub(crate) async fn recover(node: &Arc<Node>) -> Result<(), Problem> {
             context.environment = record;
         }
         node.operations.set_active(journal.environment.as_str(), Some(journal.kind));
+        crate::environment::moving::meet(&context).await;
         let interrupted = Problem::new(Code::Interrupted, "the daemon ended during the operation")
-            .hint("what it had done was undone; run the command again");
+            .hint(match context.request.moving.as_ref().and_then(|moving| moving.whole()) {
+                Some(whole) => {
+                    let (label, from) = (context.environment.label(), &whole.from);
+                    format!("`{label}` is on `{from}` as before; run the command again")
+                }
+                None => "what it had done was undone; run the command again".to_owned(),
+            });
         let result = match journal.after_crash() {
             Next::Act(step) => forward(&mut context, step).await,
             Next::Undo(step) => {

@@ -192,6 +192,16 @@ fn elsewhere(
     Ok(Some(Place::There(name.clone(), part.clone())))
 }
 
+/// Whether a service of an environment of this node is ready.
+pub(crate) async fn is_ready_here(
+    node: &Arc<Node>,
+    id: &EnvironmentId,
+    service: &ServiceName,
+    completed: bool,
+) -> bool {
+    is_ready(node, &Caller::User, id, service, completed).await
+}
+
 async fn is_ready(
     node: &Arc<Node>,
     caller: &Caller,
@@ -214,7 +224,12 @@ async fn is_ready(
                 return !own.is_empty() && own.iter().all(|c| c.state == State::Exited(0));
             }
             let runs = own.iter().any(|c| c.runs());
-            runs && own.iter().all(|c| !c.runs() || is_well(c)) && accepts(node, id, service).await
+            let checked = node.facts.get(id).is_some_and(|facts| {
+                facts.services.get(service).is_some_and(|known| known.has_healthcheck)
+            });
+            // Of one that has just started, the engine may not tell its health yet.
+            let well = |c: &&Container| is_well(c) && !(checked && c.health.is_none());
+            runs && own.iter().filter(|c| c.runs()).all(well) && accepts(node, id, service).await
         }
     }
 }

@@ -32,7 +32,8 @@ pub(super) type Addresses = BTreeMap<(EnvironmentId, ServiceName), Ipv4Addr>;
 /// Publishes what a node shows, or that it cannot be reached. Gives what people should know.
 pub(super) async fn publish(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<Vec<String>, Problem> {
     let name = &peer.remote.name;
-    let shown = peer.mirror.last().map(|last| last.seen.environments).unwrap_or_default();
+    let mut shown = peer.mirror.last().map(|last| last.seen.environments).unwrap_or_default();
+    shown.retain(|seen| node.remotes.shows(&seen.environment.id));
     let down = peer.down();
     let addresses = addresses(node, name, &shown, down.is_none()).await?;
     peer.addresses.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&addresses);

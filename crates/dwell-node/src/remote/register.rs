@@ -19,6 +19,9 @@ use crate::problem::OrProblem;
 pub(crate) async fn open(node: &Arc<Node>) -> Result<(), Problem> {
     make_directory(&node.paths.state.join("remotes"))?;
     for remote in node.store.remotes().await.or_problem()? {
+        for gone in node.store.farewells(&remote.name).await.or_problem()? {
+            node.remotes.hide(&gone);
+        }
         begin(node, remote);
     }
     Ok(())

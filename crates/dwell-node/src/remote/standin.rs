@@ -156,6 +156,18 @@ pub(crate) fn of_home(
     found.collect()
 }
 
+/// Stands in for nothing any more: all services of an environment run here.
+pub(crate) fn none(node: &Node, id: &EnvironmentId) -> Result<(), Problem> {
+    forget(node, id);
+    let path = node.directory(id).join(FILE);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(crate::problem::file("removing", &path, &error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Remembers which services of an environment run elsewhere, for the next life of the daemon.
 pub(crate) fn keep(
     node: &Node,

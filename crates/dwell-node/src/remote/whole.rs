@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dwell_api::client::Lines;
 use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up};
@@ -16,7 +16,7 @@ use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::{Manner, admit, planned, read_model, say_farewell};
+use crate::environment::{Manner, admit, delivered, planned, read_model, say_farewell};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -25,7 +25,9 @@ use crate::{project, travel};
 /// How often a broken link is made anew while an operation goes on at its other end.
 const RECONNECTS: u32 = 5;
 /// How long to wait before that.
-const PAUSE: Duration = Duration::from_secs(1);
+const RECONNECT: Duration = Duration::from_secs(1);
+/// How long the node may be away meanwhile.
+const AWAY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Brings an environment up on its home, another node.
 pub(crate) async fn up(
@@ -121,6 +123,40 @@ async fn deliver(
     Ok((delivery, sent.notes.into_iter().chain(resolved.notes).collect()))
 }
 
+/// How an environment of this node is made on another one, but for its tree; and what people
+/// should know. What it is resolved from is its own tree.
+pub(crate) async fn delivery_of(
+    node: &Arc<Node>,
+    environment: &Environment,
+    variables: &BTreeMap<String, String>,
+) -> Result<(Delivery, Vec<String>), Problem> {
+    let directory = environment.directory();
+    let config = project::load(directory).await?;
+    let may = project::require_trust_in(node, &environment.source, directory, &config).await;
+    let subject = project::trust_subject(directory, &config).await.filter(|_| may.is_ok());
+    let (specification, notes) = match delivered(node, &environment.id) {
+        Some(delivered) => (delivered.specification, Vec::new()),
+        None => {
+            let resolved = resolve(node, environment, variables).await?;
+            let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
+            travel::require_sent(root, &resolved.extra).await?;
+            (resolved.specification, resolved.notes)
+        }
+    };
+    let origin = environment.origin.as_ref();
+    let delivery = Delivery {
+        from: origin.map_or_else(|| node.id.clone(), |origin| origin.node.clone()),
+        source: origin.map_or_else(|| environment.source.clone(), |origin| origin.source.clone()),
+        sent: None,
+        force: false,
+        specification,
+        part_of: None,
+        id: None,
+        trusted: subject.map(|subject| subject.hash),
+    };
+    Ok((delivery, notes))
+}
+
 /// Brings the source's work into an environment on another node.
 pub(crate) async fn sync(
     node: &Arc<Node>,
@@ -193,7 +229,7 @@ async fn resolve(
     let config = project::load(environment.directory()).await?;
     let trusted = project::trust_subject(environment.directory(), &config).await;
     let model = read_model(environment, &config, variables).await?;
-    let root = travel::root(node, &environment.source).await?;
+    let root = travel::root(node, environment.directory()).await?;
     let services: BTreeSet<ServiceName> =
         compose::services(&model).or_problem()?.into_keys().collect();
     let journey = Journey { model: &model, services: &services, root: &root, host: &[] };
@@ -203,7 +239,7 @@ async fn resolve(
         environment.suffix.clone(),
         &model,
         &root,
-        &environment.source,
+        environment.directory(),
     )
     .or_problem()?;
     Ok(Resolved {
@@ -231,17 +267,24 @@ pub(crate) async fn follow(
 ) -> Result<Outcome, Problem> {
     let mut left = RECONNECTS;
     let mut following = Following { operation, id: None, seen: 0 };
+    let (mut begun, mut away) = (false, None);
     loop {
         let mut client = match node.remotes.client(there).await {
-            Ok(client) => client,
-            // A daemon that is just starting again, or a link that is.
-            Err(problem) if problem.retryable && left > 0 && left < RECONNECTS => {
-                left -= 1;
-                tokio::time::sleep(PAUSE).await;
+            // What was begun goes on there, and the link comes back.
+            Err(problem) if begun && problem.code == Code::NodeUnreachable => {
+                if away.get_or_insert_with(Instant::now).elapsed() > AWAY_LIMIT {
+                    return Err(problem);
+                }
+                tokio::select! {
+                    _ = async { node.remotes.peer(there)?.ping().await } => {}
+                    () = operation.cancelled() => return Err(problem),
+                }
+                tokio::time::sleep(RECONNECT).await;
                 continue;
             }
-            Err(problem) => return Err(problem),
+            client => client?,
         };
+        (begun, away) = (true, None);
         let lines = match &following.id {
             Some(id) => client.lines(&endpoint::fill(endpoint::OPERATION, &[id])).await,
             None => client.operate(path, key, body).await,
@@ -264,7 +307,7 @@ pub(crate) async fn follow(
             Err(ClientError::Connection(why)) if left > 0 => {
                 left -= 1;
                 tracing::info!(%why, node = %there, "an operation there is followed anew");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(RECONNECT).await;
             }
             Err(error) => {
                 return Err(error.into_problem().hint(format!(

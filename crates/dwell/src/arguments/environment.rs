@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use dwell_core::{EnvironmentName, ServiceName};
+use dwell_core::{EnvironmentName, NodeName, ServiceName};
 
 use super::placement::Placing;
 use super::{Format, InProject, Seconds};
@@ -116,6 +116,51 @@ pub(crate) struct Down {
     /// Succeed if it does not exist
     #[arg(long)]
     pub(crate) ignore_not_found: bool,
+    #[command(flatten)]
+    pub(crate) project: InProject,
+}
+
+/// Move an environment, or services of it, to another node
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It is made where it goes, under the same names, and runs there before anything of the old is
+removed; a failure leaves it where it was. A whole environment takes its tree and all git work
+along. Data in named volumes goes along only with --with-volumes; without it, dwell says what
+becomes of it and asks.
+
+Examples:
+  dwell move agent-1 --to staging
+  dwell move agent-1 --to local --with-volumes
+  dwell move agent-1 db --to staging --with-volumes
+  dwell move agent-1 db search --to local --dry-run")]
+pub(crate) struct Move {
+    /// The environment
+    #[arg(value_name = "ENV")]
+    pub(crate) name: EnvironmentName,
+    /// Move only these services; the environment's home stays where it is
+    #[arg(value_name = "SERVICE")]
+    pub(crate) services: Vec<ServiceName>,
+    /// The node; `local` is this machine
+    #[arg(long, value_name = "NODE")]
+    pub(crate) to: NodeName,
+    /// Carry the data in named volumes along
+    #[arg(long)]
+    pub(crate) with_volumes: bool,
+    /// Do not ask; stop if sessions would be ended or work lost
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Do not ask; end sessions, and replace volumes that are there already
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Only show what would become of data and sessions
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Refuse a node that has not enough left, instead of a warning
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Give up after this long: 90s, 5m
+    #[arg(long, value_name = "TIME", env = "DWELL_TIMEOUT", hide_env_values = true)]
+    pub(crate) timeout: Option<Seconds>,
     #[command(flatten)]
     pub(crate) project: InProject,
 }

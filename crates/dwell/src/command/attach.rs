@@ -18,10 +18,10 @@ use crate::{target, terminal};
 /// What was on the screen for no longer than this was not seen.
 const GLIMPSE: Duration = Duration::from_secs(2);
 
-/// How often a terminal is attached again whose node is away.
-const AGAIN: Duration = Duration::from_secs(1);
-/// How long a node may be away until its terminals are given up.
-const AWAY_LIMIT: Duration = Duration::from_secs(3600);
+/// How often a session is looked for again whose node is away.
+pub(crate) const AGAIN: Duration = Duration::from_secs(1);
+/// How long a node may be away until its sessions are followed no more.
+pub(crate) const AWAY_LIMIT: Duration = Duration::from_secs(3600);
 
 /// Attaches to a session.
 pub(crate) async fn run(it: Attach, context: &Context) -> Ended {

@@ -41,7 +41,8 @@ pub(crate) async fn run(it: Destroy, context: &Context) -> Ended {
     }
     for (environment, _) in &plan {
         // Whoever was asked has seen what would be lost.
-        let body = Body { keep_workspace: it.keep_workspace, force: it.force || asked };
+        let force = it.force || asked;
+        let body = Body { keep_workspace: it.keep_workspace, force, moved: false };
         let path = of(endpoint::DESTROY, environment);
         let gone = operate(context, &mut client, &path, &body, None).await;
         if let Some(result) = unless_missing(gone, it.ignore_not_found)? {

@@ -1,8 +1,10 @@
 //! Commands that run in an environment's tree on another node, with our terminal or our pipes.
 
-use dwell_api::endpoint;
 use dwell_api::environment::{Environment, Variables};
 use dwell_api::exec::{Command, CommandKind, PROTOCOL};
+use dwell_api::{Client, endpoint};
+
+use dwell_core::agent::Agent;
 
 use super::Context;
 use super::environment::of;
@@ -35,6 +37,34 @@ pub(crate) async fn run(
     let ended = converse(read, write, stdin, interactive, context).await;
     drop(raw);
     ended
+}
+
+/// Tells which keys an agent will miss on another node: none leaves this machine unless it is
+/// given.
+pub(crate) async fn tell_of_keys(
+    client: &mut Client,
+    environment: &Environment,
+    command: &[String],
+    given: &[(String, String)],
+    context: &Context,
+) {
+    let Some(agent) = command.first().and_then(|program| Agent::of(program)) else { return };
+    let Some(node) = &environment.node else { return };
+    // Whether it has a key there is only good to know.
+    let Ok(names) = client.get::<Vec<String>>(&of(endpoint::LOGIN, environment)).await else {
+        return;
+    };
+    let is_there = |name: &str| {
+        names.iter().any(|other| other == name) || given.iter().any(|(other, _)| other == name)
+    };
+    let is_here = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    for name in agent.keys_left_behind(is_here, is_there) {
+        let title = agent.title;
+        context.output.note(&format!(
+            "note: {name} is set here and not on {node}, and is not sent; if {title} needs it \
+             there, pass `--env {name}`"
+        ));
+    }
 }
 
 /// What a command on another node gets of this shell: the terminal's and the language's

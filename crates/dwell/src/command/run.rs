@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use dwell_api::environment::{Environment, ListEnvironments, Up, Variables};
 use dwell_api::exec::CommandKind;
@@ -12,7 +13,7 @@ use dwell_core::{EnvironmentName, SessionName};
 
 use http_body_util::BodyExt;
 
-use super::attach::{attach, ended, still_runs};
+use super::attach::{AGAIN, AWAY_LIMIT, attach, ended, still_runs};
 use super::environment::{creation, of, place as by_name};
 use super::operation::operate;
 use super::session::{of_environment, place};
@@ -23,7 +24,7 @@ use crate::failure::{Ended, Failure, usage};
 use crate::{target, terminal};
 
 /// The pause after a connection that nobody answered.
-const ENDING: std::time::Duration = std::time::Duration::from_millis(200);
+const ENDING: Duration = Duration::from_millis(200);
 
 /// Variables of the invoking shell that say nothing about a command that runs elsewhere.
 const NOT_PASSED: &[&str] = &["OLDPWD", "PWD", "SHLVL", "TMUX", "TMUX_PANE", "_"];
@@ -42,6 +43,7 @@ pub(crate) async fn run(mut it: Run, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let environment = prepare(&mut it, &words.environment, &mut client, context).await?;
     let given = given_variables(it.env);
+    super::far::tell_of_keys(&mut client, &environment, &command, &given, context).await;
     if it.no_session {
         if environment.node.is_some() {
             let what = CommandKind::Program { arguments: command };
@@ -129,6 +131,8 @@ async fn resume(mut it: Run, session: Option<&SessionName>, context: &Context) -
         environment = up(&it, environment, &mut client, context).await?;
     }
     let given = given_variables(std::mem::take(&mut it.env));
+    let command = &session.command;
+    super::far::tell_of_keys(&mut client, &environment, command, &given, context).await;
     let name = Some(session.name);
     let body = StartSession {
         resume: true,
@@ -227,17 +231,20 @@ async fn begin(
     }
 }
 
-/// Passes the command's output on until it ends; finds it again when the connection breaks.
+/// Passes the command's output on until it ends; finds it again when the connection breaks, or
+/// when the session's node has been away.
 async fn stream(session: &Session, context: &Context) -> Ended {
     let query = TranscriptQuery { project: None, follow: true, plain: false };
     let path = endpoint::query(&place(endpoint::TRANSCRIPT, session), &query);
     let mut printed = 0_usize;
     let mut left = 3_u32;
+    let mut away: Option<Instant> = None;
     loop {
         let mut client = context.connect().await?;
         let broke = match client.bytes(&path).await {
             Ok(body) => pass(body, &mut printed, context).await?,
             Err(ClientError::Connection(_)) => true,
+            Err(error) if is_away(&error) => true,
             Err(error) => return Err(error.into()),
         };
         let mut client = context.connect().await?;
@@ -248,8 +255,15 @@ async fn stream(session: &Session, context: &Context) -> Ended {
                 tokio::time::sleep(ENDING).await;
                 continue;
             }
+            Err(error) if is_away(&error) => {
+                wait_for_node(&mut away, error, context).await?;
+                continue;
+            }
             answer => answer?,
         };
+        if away.take().is_some() {
+            left = 3;
+        }
         // What was written after the connection broke is still to be had, also when all is over.
         if let Some(code) = ended(&now).filter(|_| !broke) {
             return Ok(code);
@@ -263,6 +277,30 @@ async fn stream(session: &Session, context: &Context) -> Ended {
         }
         left -= 1;
     }
+}
+
+/// Whether the session's node cannot be reached now.
+fn is_away(error: &ClientError) -> bool {
+    matches!(error, ClientError::Problem(problem) if problem.code == Code::NodeUnreachable)
+}
+
+/// Waits a moment for a node that is away since then; tells it once, and gives up after an hour.
+async fn wait_for_node(
+    away: &mut Option<Instant>,
+    error: ClientError,
+    context: &Context,
+) -> Result<(), Failure> {
+    if away.is_none() {
+        context.output.note(
+            "the node is away; the session goes on there, and is followed again \
+                             as soon as it is back (Ctrl-C leaves)",
+        );
+    }
+    if away.get_or_insert_with(Instant::now).elapsed() > AWAY_LIMIT {
+        return Err(error.into());
+    }
+    tokio::time::sleep(AGAIN).await;
+    Ok(())
 }
 
 /// Prints what was not printed before; gives whether the stream broke off.

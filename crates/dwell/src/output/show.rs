@@ -2,6 +2,7 @@
 
 use dwell_api::Problem;
 use dwell_api::environment::{Environment, Losses, Service, ServiceRole, TrustState};
+use dwell_api::moving::{MovePlan, MovedVolume, VolumeFate};
 use dwell_api::node::{Finding, Node};
 use dwell_api::session::{Session, SessionStatus};
 use dwell_core::NodeName;
@@ -212,6 +213,9 @@ pub(crate) fn losses(losses: &Losses) -> Vec<String> {
         1 => lines.push("1 commit that is nowhere else".to_owned()),
         count => lines.push(format!("{count} commits that are nowhere else")),
     }
+    if !losses.submodules.is_empty() {
+        lines.push(format!("work in submodules: {}", some_of(&losses.submodules)));
+    }
     if !losses.sessions.is_empty() {
         lines.push(format!("running sessions: {}", some_of(&losses.sessions)));
     }
@@ -219,6 +223,48 @@ pub(crate) fn losses(losses: &Losses) -> Vec<String> {
         lines.push(format!("volumes: {}", some_of(&losses.volumes)));
     }
     lines
+}
+
+/// What a move would do, a line for each thing.
+pub(crate) fn move_plan(environment: &Environment, plan: &MovePlan, whole: bool) -> String {
+    let label = format!("{} of project {}", environment.name, environment.project);
+    let to = &plan.to;
+    if plan.nothing_to_do {
+        return format!("{label}: all of it is on {to} already\n");
+    }
+    let home = environment.node.as_ref().map_or(LOCAL, NodeName::as_str);
+    let mut text = if whole {
+        format!("{label} moves from {home} to {to}\n")
+    } else {
+        let names: Vec<String> =
+            plan.services.iter().map(|(s, from)| format!("{s} ({from})")).collect();
+        format!("{label}: {} to {to}\n", names.join(", "))
+    };
+    for volume in &plan.volumes {
+        let MovedVolume { name, node, fate } = volume;
+        text += &match fate {
+            VolumeFate::Moves => format!("  volume {name}: its data goes along\n"),
+            VolumeFate::Replaces => {
+                format!("  volume {name}: its data goes along and replaces that on {to}\n")
+            }
+            VolumeFate::Stays => {
+                format!("  volume {name}: its data stays on {node} (--with-volumes carries it)\n")
+            }
+            VolumeFate::Lost => {
+                format!("  volume {name}: its data is lost (--with-volumes carries it)\n")
+            }
+            VolumeFate::Elsewhere => {
+                format!("  volume {name}: its data is kept outside the engine and stays there\n")
+            }
+        };
+    }
+    if !plan.sessions.is_empty() {
+        text += &format!("  running sessions end: {}\n", some_of(&plan.sessions));
+    }
+    for loss in &plan.losses {
+        text += &format!("  lost: {loss}\n");
+    }
+    text
 }
 
 fn some_of(all: &[String]) -> String {

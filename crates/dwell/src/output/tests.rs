@@ -109,6 +109,7 @@ fn losses_are_named_and_long_lists_are_cut() {
     let losses = Losses {
         uncommitted: (1..=8).map(|n| format!("f{n}")).collect(),
         unmerged_commits: 1,
+        submodules: Vec::new(),
         sessions: vec!["claude".to_owned()],
         volumes: vec!["data".to_owned()],
     };

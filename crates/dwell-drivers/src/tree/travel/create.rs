@@ -9,9 +9,9 @@ use dwell_core::EnvironmentName;
 use super::error::TravelError;
 use super::grow::{clear, go_on, grown, plant};
 use super::record::{Lock, Record};
-use super::store::{Arrived, Store};
-use super::wire::Offer;
-use crate::git::{Git, Repository};
+use super::store::{Arrived, OWN, Store};
+use super::wire::{Offer, Own};
+use crate::git::{Git, ObjectName, Repository};
 use crate::tree::create::{absolute, growing_place};
 use crate::tree::integrate::{empty_tree, restage};
 use crate::tree::notes::Notes;
@@ -53,9 +53,13 @@ pub async fn create(order: CreateReceived<'_>) -> Result<Tree, TravelError> {
     let _lock = Lock::take(order.state).await?;
     let order = CreateReceived { tree: &tree, ..order };
     let arrived = order.store.arrived(order.environment, order.offer).await?;
+    let own = own(&order).await?;
     let mut notes = Notes::default();
     let git = order.store.git();
-    let head = arrived.head.as_deref();
+    let head = match own {
+        Some(own) => own.head.as_ref().map(ObjectName::as_str),
+        None => arrived.head.as_deref(),
+    };
     let branch = choose_branch(&git, order.environment, head, &mut notes).await?;
     if let Err(error) = fill(&order, &arrived, &branch).await {
         discard(&git, &growing_place(&tree), &tree, &branch, head).await;
@@ -76,6 +80,16 @@ pub async fn create(order: CreateReceived<'_>) -> Result<Tree, TravelError> {
     })
 }
 
+/// What the environment made of its source, which has to be what came.
+async fn own<'a>(order: &CreateReceived<'a>) -> Result<Option<&'a Own>, TravelError> {
+    let Some(own) = &order.offer.own else { return Ok(None) };
+    let came = order.store.commit_of(order.environment, OWN).await?;
+    if came.as_deref() == Some(own.content.as_str()) {
+        return Ok(Some(own));
+    }
+    Err(TravelError::NotReceived { commit: own.content.to_string() })
+}
+
 async fn fill(
     order: &CreateReceived<'_>,
     arrived: &Arrived,
@@ -93,7 +107,14 @@ async fn fill(
     }
     let place = growing_place(order.tree);
     let git = Git::at(&place);
-    begin_branch(&git, branch, arrived).await?;
+    let (head, tree) = match &order.offer.own {
+        Some(own) => {
+            go_on(order.tree, snapshot, own.content.as_str()).await?;
+            (own.head.as_ref().map(ObjectName::as_str), own.tree.as_str())
+        }
+        None => (arrived.head.as_deref(), arrived.tree.as_str()),
+    };
+    begin_branch(&git, branch, head, tree).await?;
     let project = order.offer.directory.below(&place);
     fs::create_dir_all(&project).map_err(|error| TravelError::io(&project, error))?;
     let made = worktree(store, &place).await?;
@@ -101,22 +122,29 @@ async fn fill(
     settle(&store.git(), &place, order.tree).await?;
     store.set(order.environment, &[("base", snapshot)]).await?;
     let environment = order.environment.clone();
-    Record { environment, offer: order.offer.clone(), taken: None }.write(order.state)
+    // What it made of its source is its own from here on.
+    let offer = Offer { own: None, ..order.offer.clone() };
+    Record { environment, offer, taken: None }.write(order.state)
 }
 
-/// Puts the worktree on its branch: index and `HEAD` are those of the source's commit, the files
-/// stay as they are.
-async fn begin_branch(git: &Git, branch: &str, arrived: &Arrived) -> Result<(), TravelError> {
+/// Puts a worktree whose files are those of the tree object on its branch: index and `HEAD` are
+/// those of the commit, the files stay as they are.
+pub(crate) async fn begin_branch(
+    git: &Git,
+    branch: &str,
+    head: Option<&str>,
+    tree: &str,
+) -> Result<(), TravelError> {
     let reference = format!("refs/heads/{branch}");
-    let begin = match &arrived.head {
+    let begin = match head {
         Some(head) => {
             git.run(["update-ref", "-m", "dwell: received", &reference, head]).await?;
-            head.clone()
+            head.to_owned()
         }
         None => empty_tree(git).await?,
     };
     git.run(["symbolic-ref", "-m", "dwell: received", "HEAD", &reference]).await?;
-    restage(git, &arrived.tree, &begin).await?;
+    restage(git, tree, &begin).await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::error::TravelError;
 use super::grow::grow;
 use super::quarantine::Quarantine;
-use super::store::Store;
+use super::store::{OWN, Store};
 use super::wire::{Incoming, Offer};
 
 /// What was received.
@@ -89,6 +89,8 @@ impl Store {
         let snapshot = offer.snapshot.as_str();
         let mut tips = vec![snapshot];
         tips.extend(offer.tags.values().map(crate::git::ObjectName::as_str));
+        let own = offer.own.as_ref().map(|own| own.content.as_str());
+        tips.extend(own);
         quarantine.check(&tips).await?;
         let found = self.read_snapshot(&quarantine.git(), snapshot).await?;
         let head = offer.head.as_ref().map(crate::git::ObjectName::as_str);
@@ -96,8 +98,12 @@ impl Store {
             let why = format!("commit {snapshot} is not the snapshot that was offered");
             return Err(TravelError::Rejected { why });
         }
+        if let Some(own) = &offer.own {
+            own.verify(&quarantine.git()).await?;
+        }
         quarantine.admit()?;
         let mut refs = vec![("incoming", snapshot)];
+        refs.extend(own.map(|content| (OWN, content)));
         if self.commit_of(environment, "stage").await?.is_some() {
             refs.push(("stage", ""));
         }

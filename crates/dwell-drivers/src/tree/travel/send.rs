@@ -48,6 +48,7 @@ impl Source {
         }
         let mut wanted = vec![offer.snapshot.clone()];
         wanted.extend(offer.tags.values().cloned());
+        wanted.extend(offer.own.iter().map(|own| own.content.clone()));
         let revisions = revisions(&wanted, &known);
         sent.bytes += part(&git, &offer.snapshot, true, &LAST, revisions, &mut outgoing).await?;
         outgoing.0.flush().await.map_err(TravelError::Cut)?;

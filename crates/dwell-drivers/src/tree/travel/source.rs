@@ -21,8 +21,8 @@ use crate::tree::{Scratch, TreeError, private_directory};
 pub struct Source {
     pub(crate) repository: Repository,
     pub(crate) state: PathBuf,
-    project: PathBuf,
-    exclude: Vec<String>,
+    pub(crate) project: PathBuf,
+    pub(crate) exclude: Vec<String>,
 }
 
 /// An offer, and what a person should know about it.
@@ -137,14 +137,27 @@ impl Source {
         full.strip_prefix(&self.project).is_ok_and(|path| rules.leaves_out_file(path))
     }
 
-    async fn describe(&self, repository: &Repository, tree: &str) -> Result<Offer, TravelError> {
-        let head = repository.head.as_deref();
+    /// A commit that holds a tree, on top of another one. Equal ones are the same commit.
+    pub(crate) async fn snapshot(
+        &self,
+        head: Option<&str>,
+        tree: &str,
+    ) -> Result<String, TravelError> {
         let mut arguments = vec!["-c", "i18n.commitEncoding=utf-8", "commit-tree", tree];
         arguments.extend(["-m", "snapshot"]);
         if let Some(head) = head {
             arguments.extend(["-p", head]);
         }
-        let snapshot = self.private_git().timeless().line(arguments).await?;
+        Ok(self.private_git().timeless().line(arguments).await?)
+    }
+
+    pub(crate) async fn describe(
+        &self,
+        repository: &Repository,
+        tree: &str,
+    ) -> Result<Offer, TravelError> {
+        let head = repository.head.as_deref();
+        let snapshot = self.snapshot(head, tree).await?;
         let format = match repository.hash_length {
             32 => ObjectFormat::Sha256,
             _ => ObjectFormat::Sha1,
@@ -162,11 +175,15 @@ impl Source {
             shallow: shallow(repository),
             tags: self.tags(head).await?,
             identity: self.identity().await?,
+            own: None,
         })
     }
 
     /// The tags that point into a commit's history.
-    async fn tags(&self, head: Option<&str>) -> Result<BTreeMap<String, ObjectName>, TravelError> {
+    pub(crate) async fn tags(
+        &self,
+        head: Option<&str>,
+    ) -> Result<BTreeMap<String, ObjectName>, TravelError> {
         let Some(head) = head else { return Ok(BTreeMap::new()) };
         let merged = format!("--merged={head}");
         let format = "--format=%(objectname) %(refname:strip=2)";

@@ -1,7 +1,8 @@
 //! The bare repository of one project on the node that its environments run on. It takes in what
 //! other nodes send, whole or not at all, and keeps refs to what is needed: below `refs/dwell/`,
-//! for each environment `incoming` (received last), `base` (what its tree was last brought up to)
-//! and `stage` (the first part of a large transfer that did not come to its end).
+//! for each environment `incoming` (received last), `base` (what its tree was last brought up to),
+//! `own` (what it made of that, where its whole tree came) and `stage` (the first part of a large
+//! transfer that did not come to its end).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use super::source::object;
 use super::wire::{Haves, Offer};
 use crate::git::{Discovered, Git, ObjectFormat, ObjectName, Repository};
 use crate::tree::{TreeError, private_directory};
+
+/// The ref of an environment whose whole tree came: what it made of its source.
+pub(crate) const OWN: &str = "own";
 
 /// How many of the commits that are there are told: transfers stay small also with fewer.
 const MOST_HAVES: &str = "--count=500";

@@ -49,7 +49,7 @@ pub struct TakenWork {
 }
 
 /// The repository of the user's directory.
-async fn repository(source: &Path) -> Result<Repository, TravelError> {
+pub(crate) async fn repository(source: &Path) -> Result<Repository, TravelError> {
     match Repository::discover(source).await? {
         Discovered::Repository(repository) => Ok(*repository),
         Discovered::Refused(advice) => {
@@ -133,7 +133,10 @@ pub async fn take<R: AsyncRead + Unpin + Send>(
 }
 
 /// The branch's name; one called `dwell` leaves no room for `dwell/...`.
-async fn branch_of(git: &Git, environment: &EnvironmentName) -> Result<String, TravelError> {
+pub(crate) async fn branch_of(
+    git: &Git,
+    environment: &EnvironmentName,
+) -> Result<String, TravelError> {
     let blocked = git.commit("refs/heads/dwell").await?.is_some();
     Ok(format!("dwell{}{environment}", if blocked { '-' } else { '/' }))
 }

@@ -15,11 +15,11 @@ use tokio::io::{
 
 use super::error::TravelError;
 use crate::git::stream::{Give, Take};
-use crate::git::{ObjectFormat, ObjectName};
+use crate::git::{Git, ObjectFormat, ObjectName};
 
 /// The form of transfers that is spoken here.
 pub(crate) const VERSION: u32 = 1;
-const LONGEST_LINE: u64 = 16 * 1024 * 1024;
+pub(crate) const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 const LONGEST_CHUNK: u32 = 1024 * 1024;
 
 /// A source as it is at one moment, for another node. Equal sources give equal offers.
@@ -45,6 +45,34 @@ pub struct Offer {
     /// Who commits in the source.
     #[serde(default)]
     pub identity: Option<Identity>,
+    /// What an environment made of the source, where its whole tree travels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own: Option<Own>,
+}
+
+/// What an environment made of its source.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// Its commit; `None` before the first one.
+    pub head: Option<ObjectName>,
+    /// A commit on top of `head` that holds its tree as it is.
+    pub content: ObjectName,
+    /// The tree of `content`.
+    pub tree: ObjectName,
+}
+
+impl Own {
+    /// Whether the commit with the content is what it is said to be.
+    pub(crate) async fn verify(&self, git: &Git) -> Result<(), TravelError> {
+        let content = self.content.as_str();
+        let format = ["show", "--no-patch", "--format=%T %P", content, "--"];
+        let text = git.line(format).await?;
+        let head = self.head.as_ref().map(ObjectName::as_str).unwrap_or_default();
+        if text.trim() == format!("{} {head}", self.tree).trim() {
+            return Ok(());
+        }
+        Err(TravelError::Rejected { why: format!("commit {content} is not what was offered") })
+    }
 }
 
 /// Who commits.
