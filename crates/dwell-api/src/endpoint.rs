@@ -20,6 +20,8 @@ endpoints! {
     NODE_STOP = "/v1/node/stop";
     /// GET: what works and what does not, and what to do.
     DOCTOR = "/v1/doctor";
+    /// POST: repairs what can be repaired without asking.
+    DOCTOR_REPAIR = "/v1/doctor/repair";
     /// GET: the OpenAPI document.
     OPENAPI = "/v1/openapi.json";
     /// GET: lists environments. POST: creates one (events).

@@ -193,6 +193,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::NODE, get(node::node))
         .route(endpoint::NODE_STOP, post(node::stop))
         .route(endpoint::DOCTOR, get(node::doctor))
+        .route(endpoint::DOCTOR_REPAIR, post(node::repair))
         .route(endpoint::OPENAPI, get(node::document))
         .route(endpoint::TRUST, post(node::trust))
         .route(endpoint::OPERATION, get(node::operation))
@@ -275,6 +276,7 @@ pub(crate) async fn serve(
         node::node,
         node::stop,
         node::doctor,
+        node::repair,
         node::document,
         node::trust,
         node::operation,

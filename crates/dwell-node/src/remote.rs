@@ -8,6 +8,7 @@ mod follow;
 mod mirror;
 mod publish;
 mod register;
+mod show;
 pub(crate) mod standin;
 mod whole;
 
@@ -19,12 +20,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dwell_api::environment::Environment;
-use dwell_api::remote::{Hello, LinkState, Pong, READY, RemoteNode, Seen, SeenEnvironment, Target};
+use dwell_api::remote::{Pong, READY, Seen, SeenEnvironment, Target};
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::remote::Remote;
 use dwell_core::{EnvironmentId, NodeId, NodeName, ProjectName, ServiceName};
-use dwell_net::carrier::{Carrier, DialError, LinkError, State};
+use dwell_net::carrier::{Carrier, DialError, State};
 use dwell_net::forward::{Dial, Forwards};
 use dwell_net::mux::{Mux, Refusal, Stream};
 use futures_util::future::{BoxFuture, join_all};
@@ -33,6 +34,7 @@ use tokio::io::AsyncReadExt;
 use crate::node::Node;
 
 pub(crate) use bridge::listen;
+pub(crate) use publish::{RAISED, port};
 pub(crate) use register::{add, open, remove};
 pub(crate) use whole::{follow, of_ours, sync, up};
 
@@ -82,27 +84,9 @@ impl Peer {
 
     /// Measures a round trip, making the link first where it is down.
     pub(crate) async fn ping(&self) -> Result<Pong, Problem> {
-        self.carrier.wake();
-        let mut state = self.carrier.state();
-        let settled = state.wait_for(|state| match state {
-            State::Up { .. } => true,
-            State::Down { retry_at, .. } => retry_at.is_some(),
-            State::Connecting { .. } => false,
-        });
-        let via = match tokio::time::timeout(PING_LIMIT, settled).await {
-            Ok(Ok(state)) => match &*state {
-                State::Up { via, .. } => *via,
-                State::Down { why, .. } => {
-                    return Err(self.unreachable(
-                        &why.to_string(),
-                        connect::fix(&self.remote.name, &why.error),
-                    ));
-                }
-                State::Connecting { .. } => {
-                    return Err(self.unreachable("it is still connecting", None));
-                }
-            },
-            _ => return Err(self.unreachable("no link came up in time", None)),
+        let via = match tokio::time::timeout(PING_LIMIT, self.link_up()).await {
+            Ok(result) => result?,
+            Err(_) => return Err(self.unreachable("no link came up in time", None)),
         };
         let begun = std::time::Instant::now();
         let stream = self.dial(publish::head(&Target::Api)).await?;
@@ -115,6 +99,25 @@ impl Peer {
         let round_trip = self.carrier.latency().unwrap_or_else(|| begun.elapsed());
         let round_trip = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
         Ok(Pong { via: via.to_owned(), round_trip })
+    }
+
+    /// Waits until there is a link, trying at once where there is none; gives what carries it.
+    async fn link_up(&self) -> Result<&'static str, Problem> {
+        let mut state = self.carrier.state();
+        self.carrier.wake();
+        loop {
+            if let State::Up { via, .. } = &*state.borrow_and_update() {
+                return Ok(via);
+            }
+            // What was so before the attempt says nothing about it.
+            if state.changed().await.is_err() {
+                return Err(self.unreachable("it is not registered any more", None));
+            }
+            if let State::Down { why, retry_at: Some(_), .. } = &*state.borrow() {
+                let fix = connect::fix(&self.remote.name, &why.error);
+                return Err(self.unreachable(&why.to_string(), fix));
+            }
+        }
     }
 
     fn unreachable(&self, why: &str, fix: Option<String>) -> Problem {
@@ -430,27 +433,6 @@ impl Remotes {
         Ok(())
     }
 
-    /// A node as it is shown to people.
-    pub(crate) fn show(&self, peer: &Peer) -> RemoteNode {
-        let last = peer.mirror.last();
-        let (link, hello) = link(peer);
-        RemoteNode {
-            remote: peer.remote.clone(),
-            link,
-            hello,
-            environments: last
-                .as_ref()
-                .map_or(0, |last| u32::try_from(last.seen.environments.len()).unwrap_or(u32::MAX)),
-            seen: last.map(|last| last.at),
-            notes: peer.notes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
-    }
-
-    /// All nodes as they are shown to people.
-    pub(crate) fn show_all(&self) -> Vec<RemoteNode> {
-        self.all().iter().map(|peer| self.show(peer)).collect()
-    }
-
     /// Remembers a link that another node made to this one.
     fn linked(&self, id: &NodeId, mux: &Mux) {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
@@ -462,32 +444,6 @@ impl Remotes {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         if inbound.get(id).is_some_and(Mux::is_closed) {
             inbound.remove(id);
-        }
-    }
-}
-
-fn link(peer: &Peer) -> (LinkState, Option<Hello>) {
-    let state = peer.carrier.state().borrow().clone();
-    match state {
-        State::Connecting { .. } => (LinkState::Connecting, None),
-        State::Up { since, via, latency, hello, better } => {
-            let latency = peer.carrier.latency().unwrap_or(latency);
-            let ago = i64::try_from(since.elapsed().as_micros()).unwrap_or_default();
-            let link = LinkState::Up {
-                via: via.to_owned(),
-                since: crate::node::now() - ago,
-                latency: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-                better: better.map(|failure| failure.to_string()),
-            };
-            (link, serde_json::from_slice(&hello).ok())
-        }
-        State::Down { why, .. } => {
-            let fix = connect::fix(&peer.remote.name, &why.error);
-            let hello = match &why.error {
-                LinkError::Version { hello, .. } => serde_json::from_slice(hello).ok(),
-                _ => None,
-            };
-            (LinkState::Down { why: why.to_string(), fix }, hello)
         }
     }
 }

@@ -74,8 +74,10 @@ pub(crate) async fn running(paths: &Paths) -> Result<Option<Client>, Problem> {
     }
 }
 
+/// Whether nobody listens; a daemon that is just ending resets who waits to be taken.
 fn absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
+    use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
+    matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
 }
 
 /// Starts the daemon. Of many that try at once, the one that holds the lock starts it and the

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use dwell_api::remote::{SeenEnvironment, Target};
 use dwell_api::{Code, Problem};
 use dwell_core::address::{Destination, loopback_addresses};
+use dwell_core::ports::PRIVILEGED;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 use dwell_net::forward::{Forward, Listen};
 use dwell_net::names::Name;
@@ -19,10 +20,8 @@ use super::{Dialer, Peer};
 use crate::node::Node;
 use crate::problem::OrProblem;
 
-/// Ports below this take a privilege.
-const PRIVILEGED: u16 = 1024;
 /// Where a privileged port is found that cannot be had: this much higher.
-const RAISED: u16 = 10_000;
+pub(crate) const RAISED: u16 = 10_000;
 
 /// The addresses of the services on one node.
 pub(super) type Addresses = BTreeMap<(EnvironmentId, ServiceName), Ipv4Addr>;
@@ -156,7 +155,7 @@ pub(super) fn head(target: &Target) -> Bytes {
 }
 
 /// `5432/tcp` as the API shows it: the number, and whether it takes datagrams.
-fn port(text: &str) -> Option<(u16, bool)> {
+pub(crate) fn port(text: &str) -> Option<(u16, bool)> {
     let (number, protocol) = text.split_once('/')?;
     match protocol {
         "tcp" => Some((number.parse().ok()?, false)),

@@ -10,8 +10,10 @@
 
 mod admission;
 mod bench;
+mod doctor;
 mod hybrid;
 mod link;
+mod ports;
 mod postgres;
 mod shop;
 mod whole;
