@@ -14,7 +14,5 @@ mod doctor;
 mod hybrid;
 mod link;
 mod ports;
-mod postgres;
-mod shop;
 mod whole;
 mod work;
