@@ -1,6 +1,7 @@
 //! The names of what runs on another node, followed from end to end: from dwell's own DNS to the
 //! address here that stands for the service, and through the link to the service.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use dwell_api::environment::Service;
@@ -80,10 +81,15 @@ async fn reach(node: &Node, there: &NodeName, way: &Way) -> Result<Option<u16>, 
     let listens = |port| node.remotes.forwards.listens(&Listen::Tcp(at(port)));
     let raised = port.checked_add(RAISED).filter(|raised| !listens(port) && listens(*raised));
     let here = at(raised.unwrap_or(port));
-    if let Err(error) = TcpStream::connect(here).await {
-        // Whoever may bind it tells nothing; otherwise this is why the daemon could not.
-        let why = TcpListener::bind(here).await.err().map(|why| format!(": {why}"));
-        return Err(format!("{here}: {error}{}", why.unwrap_or_default()));
+    match TcpStream::connect(here).await {
+        Ok(_) => {}
+        // It listens, and was refused at the other end before this was told: that is asked next.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+        Err(error) => {
+            // Why the daemon could not listen; nothing where it could now.
+            let why = TcpListener::bind(here).await.err().map(|why| format!(": {why}"));
+            return Err(format!("{here}: {error}{}", why.unwrap_or_default()));
+        }
     }
     let target = Target::Service {
         environment: way.environment.clone(),
