@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::doors::Door;
 use crate::facts::FactsCache;
+use crate::ingress::Ingress;
 use crate::listeners::Listeners;
 use crate::login::Login;
 use crate::operation::{Context, Operations};
@@ -49,6 +50,7 @@ pub(crate) struct Node {
     pub(crate) resolving: Resolving,
     pub(crate) remotes: Remotes,
     pub(crate) login: Login,
+    pub(crate) ingress: Ingress,
     /// Where streams go that other nodes dial to the API.
     pub(crate) doors: Door,
     /// Held while subnets are chosen, so that two choosers never take the same.

@@ -27,7 +27,7 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, machine, rebuild, reconcile, remote, reserve};
+use crate::{api, ingress, machine, rebuild, reconcile, remote, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -120,6 +120,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         resolving: Default::default(),
         remotes: Default::default(),
         login: Default::default(),
+        ingress: Default::default(),
         doors: door,
         config,
         store,
@@ -146,6 +147,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     remote::open(&node).await?;
     remote::standin::listen_again(&node).await;
     tokio::spawn(listeners::run(node.clone()));
+    tokio::spawn(ingress::run(node.clone()));
     tokio::spawn(settle_then_watch(node.clone()));
     tracing::info!(node = %node.id, version = env!("CARGO_PKG_VERSION"), "ready");
     let ended = api::serve(node.clone(), doors, told_to_stop(node.clone())).await;

@@ -20,6 +20,7 @@ pub(super) async fn node(State(node): Shared) -> Answer<Shown> {
         EngineState::Down(why) => part("engine", false, &why),
     }];
     parts.extend(node.listeners.parts());
+    parts.extend(node.ingress.part());
     let environments = node.store.environments().await.or_problem()?.len();
     answer(Shown {
         id: node.id.clone(),

@@ -12,6 +12,7 @@ mod admission;
 mod bench;
 mod doctor;
 mod hybrid;
+mod ingress;
 mod link;
 mod ports;
 mod whole;
