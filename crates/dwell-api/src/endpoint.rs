@@ -82,6 +82,10 @@ endpoints! {
     DIAL = "/v1/remotes/{remote}/dial";
     /// GET: what runs on this machine and what is left of it.
     MACHINE = "/v1/machine";
+    /// POST: lets another node in over a mesh, and tells where.
+    MESH = "/v1/mesh";
+    /// POST: lets another node in over a mesh no more.
+    MESH_FORGET = "/v1/mesh/forget";
     /// GET: environments and sessions, anew whenever something changes, as lines.
     WATCH = "/v1/watch";
     /// GET: which objects of a project's source the node has.

@@ -225,6 +225,8 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::REMOTE_MACHINE, get(remote::machine_of))
         .route(endpoint::DIAL, post(remote::dial))
         .route(endpoint::MACHINE, get(remote::machine))
+        .route(endpoint::MESH, post(remote::introduce))
+        .route(endpoint::MESH_FORGET, post(remote::forget))
         .route(endpoint::WATCH, get(remote::changes))
         .route(endpoint::COMMAND, post(remote::command))
         .route(endpoint::TIPS, get(remote::tips))
@@ -312,6 +314,8 @@ pub(crate) async fn serve(
         remote::machine_of,
         remote::dial,
         remote::machine,
+        remote::introduce,
+        remote::forget,
         remote::changes,
         remote::command,
         remote::tips,

@@ -25,7 +25,8 @@ pub(crate) async fn examine(node: &Node) -> Vec<Finding> {
     findings.extend(live_restore(node).await);
     findings.push(tool("git", &["--version"], "source trees of git projects need it").await);
     findings.push(tmux(node).await);
-    let parts = node.listeners.parts().into_iter().chain(node.ingress.part());
+    let parts =
+        node.listeners.parts().into_iter().chain(node.ingress.part()).chain(node.mesh.parts());
     findings.extend(parts.map(|part| Finding {
         what: part.name,
         ok: part.ok,

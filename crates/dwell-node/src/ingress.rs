@@ -10,14 +10,12 @@ use dwell_api::node::Part;
 use dwell_api::{Code, Problem};
 use dwell_core::environment::Environment;
 use dwell_core::ingress::{CaddyFiles, Listen, Route, caddy, idle_caddy, nginx, routes};
-use dwell_core::mesh::own_address;
 use dwell_core::observed::Container;
 use dwell_core::ports::PRIVILEGED;
 use dwell_core::prepare::{Program, Version};
 use dwell_core::published::Place;
-use dwell_core::remote::MeshAddress;
 use dwell_drivers::ingress::{Caddy, IngressError, reload_nginx};
-use dwell_drivers::mesh::{Tools, is_ours};
+use dwell_drivers::mesh::is_ours;
 use dwell_drivers::process::ProcessError;
 use dwell_net::forward;
 use serde_json::Value;
@@ -225,14 +223,11 @@ fn address(at: &Listen) -> SocketAddr {
 async fn listen(node: &Node) -> Result<Listen, Problem> {
     let config = &node.config.ingress;
     let hint = "set `[ingress] address` in config.toml to this machine's address in the mesh";
-    let found = match config.address {
-        Some(address) => Some(address),
-        None => mesh_address().await,
-    };
-    let Some(address) = found else {
-        let message = "this machine is in no mesh that dwell knows";
-        return Err(Problem::new(Code::NotFound, message)
-            .hint(format!("bring Tailscale or WireGuard up, or {hint}")));
+    let address = match config.address {
+        Some(address) => address,
+        None => node.mesh.own_address().await.map_err(|problem| {
+            problem.hint(format!("bring Tailscale or WireGuard up, or {hint}"))
+        })?,
     };
     if !is_ours(address.get()).await {
         let message = format!("{address} is not an address of this machine now");
@@ -240,11 +235,6 @@ async fn listen(node: &Node) -> Result<Listen, Problem> {
             .hint(format!("bring the mesh up, or {hint}")));
     }
     Ok(Listen { address, port: config.port })
-}
-
-/// This machine's address in a mesh, as the meshes' tools say.
-async fn mesh_address() -> Option<MeshAddress> {
-    own_address(&Tools::default().ask().await.found).map(|found| found.address)
 }
 
 async fn version() -> Result<Version, Problem> {

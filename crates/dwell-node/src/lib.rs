@@ -17,6 +17,7 @@ mod listeners;
 mod login;
 mod logs;
 mod machine;
+mod mesh;
 mod names;
 mod node;
 mod operation;

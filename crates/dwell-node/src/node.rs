@@ -22,6 +22,7 @@ use crate::facts::FactsCache;
 use crate::ingress::Ingress;
 use crate::listeners::Listeners;
 use crate::login::Login;
+use crate::mesh::Mesh;
 use crate::operation::{Context, Operations};
 use crate::problem::OrProblem;
 use crate::relay::RelayImage;
@@ -51,6 +52,7 @@ pub(crate) struct Node {
     pub(crate) remotes: Remotes,
     pub(crate) login: Login,
     pub(crate) ingress: Ingress,
+    pub(crate) mesh: Mesh,
     /// Where streams go that other nodes dial to the API.
     pub(crate) doors: Door,
     /// Held while subnets are chosen, so that two choosers never take the same.

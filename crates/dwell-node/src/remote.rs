@@ -1,8 +1,9 @@
 //! Other nodes: the links to those that the user registered, what is dialled over them and by
 //! them, what they show, and the names of what runs there.
 
+mod acquaint;
 mod answer;
-mod bridge;
+pub(crate) mod bridge;
 mod connect;
 mod follow;
 mod mirror;
@@ -63,6 +64,8 @@ pub(crate) struct Peer {
     pub(crate) remote: Remote,
     carrier: Carrier,
     mirror: Mirror,
+    /// The way over a mesh.
+    way: Arc<acquaint::Way>,
     /// The owners of names that were published for it.
     published: Mutex<HashSet<String>>,
     /// The addresses here of the services there.
@@ -88,6 +91,7 @@ impl Peer {
             Ok(result) => result?,
             Err(_) => return Err(self.unreachable("no link came up in time", None)),
         };
+        self.way.wake();
         let begun = std::time::Instant::now();
         let stream = self.dial(publish::head(&Target::Api)).await?;
         let mut client = Client::connect(stream).await.map_err(ClientError::into_problem)?;

@@ -32,6 +32,8 @@ pub struct NodeConfig {
     pub remote: RemoteConfig,
     /// HTTP services for other machines of a mesh.
     pub ingress: IngressConfig,
+    /// Links from other nodes over a mesh.
+    pub mesh: MeshConfig,
 }
 
 /// `[dns]`: the name server on the loopback.
@@ -88,6 +90,20 @@ pub struct RemoteConfig {
     pub silence_seconds: u16,
     /// The longest pause between two attempts, in seconds.
     pub retry_seconds: u16,
+}
+
+/// `[mesh]`: where other nodes that are known reach this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeshConfig {
+    /// The TCP port at this machine's mesh address; another where it is taken.
+    pub port: NonZeroU16,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self { port: port(7082) }
+    }
 }
 
 /// `[ingress]`: where HTTP services are reached from other machines of a mesh.

@@ -21,6 +21,7 @@ pub(super) async fn node(State(node): Shared) -> Answer<Shown> {
     }];
     parts.extend(node.listeners.parts());
     parts.extend(node.ingress.part());
+    parts.extend(node.mesh.parts());
     let environments = node.store.environments().await.or_problem()?.len();
     answer(Shown {
         id: node.id.clone(),

@@ -105,7 +105,11 @@ fn link(peer: &Peer) -> (LinkState, Option<Hello>) {
                 via: via.to_owned(),
                 since: crate::node::now() - ago,
                 latency: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-                better: better.map(|failure| failure.to_string()),
+                better: better.filter(|_| peer.way.is_in_sight()).map(|failure| {
+                    // What came before says more than what is tried again.
+                    let why = peer.way.why().map(|why| format!("{}: {why}", failure.via));
+                    why.unwrap_or_else(|| failure.to_string())
+                }),
             };
             (link, serde_json::from_slice(&hello).ok())
         }

@@ -14,6 +14,7 @@ mod doctor;
 mod hybrid;
 mod ingress;
 mod link;
+mod mesh;
 mod ports;
 mod whole;
 mod work;
