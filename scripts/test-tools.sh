@@ -51,3 +51,4 @@ provide wireguard-go wireguard-go
 provide wg wireguard-tools
 provide dig bind9-dnsutils
 provide caddy caddy caddy.service
+provide nginx nginx-light nginx.service

@@ -20,6 +20,8 @@ endpoints! {
     NODE_STOP = "/v1/node/stop";
     /// GET: what works and what does not, and what to do.
     DOCTOR = "/v1/doctor";
+    /// POST: repairs what can be repaired without asking.
+    DOCTOR_REPAIR = "/v1/doctor/repair";
     /// GET: the OpenAPI document.
     OPENAPI = "/v1/openapi.json";
     /// GET: lists environments. POST: creates one (events).
@@ -82,6 +84,10 @@ endpoints! {
     MACHINE = "/v1/machine";
     /// POST: the ports that images say, which are pulled first where that is asked.
     IMAGE_PORTS = "/v1/images/ports";
+    /// POST: lets another node in over a mesh, and tells where.
+    MESH = "/v1/mesh";
+    /// POST: lets another node in over a mesh no more.
+    MESH_FORGET = "/v1/mesh/forget";
     /// GET: environments and sessions, anew whenever something changes, as lines.
     WATCH = "/v1/watch";
     /// GET: which objects of a project's source the node has.

@@ -264,6 +264,9 @@ pub struct Up {
     /// configuration and what was said before.
     #[serde(default)]
     pub placement: Flags,
+    /// Whether its HTTP services are reached from other machines of a mesh, from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ingress: Option<bool>,
     /// Refuses a node that has not enough left, instead of a warning.
     #[serde(default)]
     pub strict: bool,

@@ -64,3 +64,10 @@ pub struct Findings {
     /// In the order to show.
     pub findings: Vec<Finding>,
 }
+
+/// What `doctor` repaired.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Repairs {
+    /// What was done or tried, for people.
+    pub done: Vec<String>,
+}

@@ -1,12 +1,13 @@
 //! Other nodes on the wire: registering them, how they are, and byte streams to what is on them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use dwell_core::admission::Capacity;
 use dwell_core::compose::Specification;
 use dwell_core::environment::Origin;
-use dwell_core::remote::Remote;
+use dwell_core::remote::{MeshAddress, Remote};
 use dwell_core::{EnvironmentId, EnvironmentName, NodeId, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -73,6 +74,39 @@ pub enum Target {
 
 /// What a stream to [`Target::Ready`] says of a service that is.
 pub const READY: &[u8] = b"ready\n";
+
+/// What a node says of itself to one that is to let it in over a mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Introduction {
+    /// The node.
+    #[schema(value_type = String)]
+    pub node: NodeId,
+    /// The SHA-256 of its certificate, as 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// Where it wants to reach the other: one of that machine's own addresses; by default the one
+    /// that its Tailscale or WireGuard tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub address: Option<MeshAddress>,
+}
+
+/// What a node answers to an introduction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Introduced {
+    /// The SHA-256 of its certificate, as 64 hexadecimal digits.
+    pub fingerprint: String,
+    /// Where it listens.
+    #[schema(value_type = String)]
+    pub address: SocketAddr,
+}
+
+/// What a node says that is not to be let in any more.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Farewell {
+    /// The node.
+    #[schema(value_type = String)]
+    pub node: NodeId,
+}
 
 /// Dials a node.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

@@ -44,6 +44,8 @@ pub struct Options {
     pub copy: Vec<String>,
     /// Where services were asked to run by flag.
     pub placement: Choices,
+    /// Whether its HTTP services are reached from other machines of a mesh.
+    pub ingress: bool,
 }
 
 /// Where an environment came from that another node sent here.

@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU16;
 use std::str::FromStr;
 
-pub use caddy::caddy;
+pub use caddy::{CaddyFiles, caddy, idle_caddy};
 pub use nginx::nginx;
 
 use crate::compose::Service;

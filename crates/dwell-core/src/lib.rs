@@ -15,6 +15,7 @@ pub mod name;
 pub mod observed;
 pub mod operation;
 pub mod placement;
+pub mod ports;
 pub mod prepare;
 pub mod published;
 pub mod remote;

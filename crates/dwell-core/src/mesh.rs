@@ -4,6 +4,7 @@
 //! `wg show all dump` prints private keys too: its text is not to be logged. Nothing of them is
 //! kept here.
 
+mod interface;
 mod tailscale;
 mod wireguard;
 
@@ -11,6 +12,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+pub use interface::interface_addresses;
 pub use tailscale::tailscale;
 pub use wireguard::wireguard;
 
@@ -40,6 +42,8 @@ pub struct Mesh {
     pub up: bool,
     /// This machine's addresses in it; none where the tool does not say.
     pub own: Vec<MeshAddress>,
+    /// The network interfaces that it has here, as far as the tool says.
+    pub interfaces: Vec<String>,
     /// The other machines.
     pub peers: Vec<Peer>,
 }
@@ -77,6 +81,14 @@ pub struct Found {
     pub kind: MeshKind,
 }
 
+/// This machine's own address in a mesh, the preferred of the first that is up and has one.
+pub fn own_address(meshes: &[Mesh]) -> Option<Found> {
+    meshes.iter().filter(|mesh| mesh.up).find_map(|mesh| {
+        let address = preferred(&mesh.own)?;
+        Some(Found { address, kind: mesh.kind })
+    })
+}
+
 /// The mesh address of a node: the one given by hand, else that of the one peer which the node's
 /// host means by name or address. `resolved` are the addresses that its name stands for.
 /// Reachability is for the caller to probe.
@@ -92,7 +104,7 @@ pub fn mesh_address(
     let given: Vec<IpAddr> = host.ip().into_iter().chain(resolved.iter().copied()).collect();
     meshes.iter().filter(|mesh| mesh.up).find_map(|mesh| {
         let (peer, address) = mesh.peer(host, &given)?;
-        let address = address.or_else(|| peer.preferred())?;
+        let address = address.or_else(|| preferred(&peer.addresses))?;
         Some(Found { address, kind: mesh.kind })
     })
 }
@@ -121,12 +133,10 @@ impl Mesh {
     }
 }
 
-impl Peer {
-    /// The first IPv4 address, else the first.
-    fn preferred(&self) -> Option<MeshAddress> {
-        let four = self.addresses.iter().find(|address| address.get().is_ipv4());
-        four.or_else(|| self.addresses.first()).copied()
-    }
+/// The first IPv4 address, else the first.
+fn preferred(addresses: &[MeshAddress]) -> Option<MeshAddress> {
+    let four = addresses.iter().find(|address| address.get().is_ipv4());
+    four.or_else(|| addresses.first()).copied()
 }
 
 /// The only one; none where there are several, of which none may be guessed.

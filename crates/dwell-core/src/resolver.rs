@@ -31,7 +31,7 @@ const NETWORK_MANAGER: &str = "/etc/NetworkManager/dnsmasq.d/dwell.conf";
 /// Where macOS looks for one file per suffix; facts also hold what earlier setups left there.
 pub const MAC_DIRECTORY: &str = "/etc/resolver/";
 /// The first line of every file that setup makes; a file without it is never touched.
-const MARK: &str = "# made by `dwell setup`; `dwell setup --undo` removes it";
+pub(crate) const MARK: &str = "# made by `dwell setup`; `dwell setup --undo` removes it";
 
 /// The operating system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +59,6 @@ pub struct Facts {
     pub resolv_conf_link: Option<String>,
     /// Whether another program has port 53 of [`DNS_ADDRESS`].
     pub port_53_taken: bool,
-    /// The dwell binary, when it needs a capability to listen on port 53.
-    pub needs_capability: Option<String>,
     /// The content of those files of [`paths`] that exist.
     pub files: BTreeMap<String, String>,
 }
@@ -82,7 +80,7 @@ pub enum Method {
     Resolved,
     /// A file for the dnsmasq that NetworkManager runs.
     NetworkManager,
-    /// A block at the head of `/etc/resolv.conf`; dwell forwards other names.
+    /// A block at the head of `/etc/resolv.conf`; dwell has port 53 and forwards other names.
     ResolvConf,
     /// A file per suffix in `/etc/resolver`.
     MacOs,
@@ -217,7 +215,7 @@ pub fn undo(facts: &Facts) -> Vec<Change> {
         changes.extend(undo_network_manager());
     }
     if facts.files.get(RESOLV_CONF).is_some_and(|text| resolv_conf::has_block(text)) {
-        changes.extend(undo_plain(facts));
+        changes.extend(undo_plain());
     }
     let mac = facts.files.keys().filter(|path| path.starts_with(MAC_DIRECTORY) && ours(path));
     changes.extend(mac.map(|path| Change::RemoveFile { path: path.clone() }));
@@ -346,11 +344,8 @@ fn plain(facts: &Facts) -> Result<Plan, PlanError> {
         return Err(PlanError::PortTaken);
     }
     let upstreams = resolv_conf::nameservers(&resolv_conf::remove_block(content));
-    let mut changes = Vec::new();
-    if let Some(binary) = &facts.needs_capability {
-        changes.push(run(&["setcap", "cap_net_bind_service=+ep", binary], true));
-    }
-    changes.push(Change::AddBlock { path: RESOLV_CONF.to_owned(), block: text::block(facts) });
+    let block = text::block(facts);
+    let changes = vec![Change::AddBlock { path: RESOLV_CONF.to_owned(), block }];
     let named: Vec<String> = upstreams.iter().map(IpAddr::to_string).collect();
     let mut explain = vec![
         format!(
@@ -372,22 +367,11 @@ fn plain(facts: &Facts) -> Result<Plan, PlanError> {
              out again; `dwell doctor` tells, and `dwell setup` puts them back"
         ));
     }
-    if facts.needs_capability.is_some() {
-        explain.push(
-            "the dwell binary is allowed to listen on ports below 1024; repeat `dwell setup` \
-             after an upgrade"
-                .to_owned(),
-        );
-    }
-    Ok(Plan { method: Method::ResolvConf, changes, undo: undo_plain(facts), explain })
+    Ok(Plan { method: Method::ResolvConf, changes, undo: undo_plain(), explain })
 }
 
-fn undo_plain(facts: &Facts) -> Vec<Change> {
-    let mut changes = vec![Change::RemoveBlock { path: RESOLV_CONF.to_owned() }];
-    if let Some(binary) = &facts.needs_capability {
-        changes.push(run(&["setcap", "-r", binary], false));
-    }
-    changes
+fn undo_plain() -> Vec<Change> {
+    vec![Change::RemoveBlock { path: RESOLV_CONF.to_owned() }]
 }
 
 fn mac_os(facts: &Facts) -> Plan {

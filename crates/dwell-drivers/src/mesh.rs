@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use dwell_core::mesh::{Mesh, MeshError, tailscale, wireguard};
+use dwell_core::mesh::{Mesh, MeshError, MeshKind, interface_addresses, tailscale, wireguard};
 use tokio::net::{TcpStream, UdpSocket};
 
 use crate::process::{ProcessError, Program};
@@ -21,11 +21,13 @@ pub struct Tools {
     pub tailscale: PathBuf,
     /// WireGuard's.
     pub wg: PathBuf,
+    /// The system's, which knows the addresses of WireGuard's interfaces.
+    pub ip: PathBuf,
 }
 
 impl Default for Tools {
     fn default() -> Self {
-        Self { tailscale: "tailscale".into(), wg: "wg".into() }
+        Self { tailscale: "tailscale".into(), wg: "wg".into(), ip: "ip".into() }
     }
 }
 
@@ -39,7 +41,7 @@ pub struct Meshes {
 }
 
 impl Tools {
-    /// Asks both tools. One that is not installed is passed over.
+    /// Asks the tools. One that is not installed is passed over.
     pub async fn ask(&self) -> Meshes {
         let status = Program::new(&self.tailscale).args(["status", "--json"]).limit(LIMIT);
         // This prints private keys: only what the parser keeps leaves this function.
@@ -48,7 +50,22 @@ impl Tools {
         let mut meshes = Meshes::default();
         meshes.add("tailscale", status, tailscale);
         meshes.add("wg", dump, wireguard);
+        self.add_own_addresses(&mut meshes).await;
         meshes
+    }
+
+    /// WireGuard does not say which addresses its interfaces have.
+    async fn add_own_addresses(&self, meshes: &mut Meshes) {
+        let wireguard = |mesh: &&mut Mesh| mesh.kind == MeshKind::WireGuard && mesh.up;
+        let Some(mesh) = meshes.found.iter_mut().find(wireguard) else { return };
+        let asked = Program::new(&self.ip).args(["-json", "address"]).limit(LIMIT).run().await;
+        let found = asked.map_err(|error| error.to_string()).and_then(|finished| {
+            interface_addresses(&finished.text(), &mesh.interfaces).map_err(|e| e.to_string())
+        });
+        match found {
+            Ok(own) => mesh.own = own,
+            Err(why) => meshes.notes.push(why),
+        }
     }
 }
 
@@ -109,7 +126,8 @@ mod tests {
 
     #[tokio::test]
     async fn tools_that_are_not_there_say_nothing() {
-        let none = Tools { tailscale: "/no/tailscale".into(), wg: "/no/wg".into() };
+        let none =
+            Tools { tailscale: "/no/tailscale".into(), wg: "/no/wg".into(), ip: "/no/ip".into() };
         assert_eq!(none.ask().await, Meshes::default());
     }
 
@@ -118,12 +136,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let status = "echo '{\"BackendState\": \"Running\", \"Self\": {\"TailscaleIPs\": [\"100.64.0.1\"]}}'";
         let dump = "printf 'wg0\\tPRIVATE\\tPUBLIC\\t1\\toff\\nwg0\\tKEY\\tSHARED\\t(none)\\t10.9.0.5/32\\t0\\t0\\t0\\toff\\n'";
-        let tools =
-            Tools { tailscale: tool(&folder, "tailscale", status), wg: tool(&folder, "wg", dump) };
+        let ip =
+            r#"echo '[{"ifname": "wg0", "flags": ["UP"], "addr_info": [{"local": "10.9.0.1"}]}]'"#;
+        let tools = Tools {
+            tailscale: tool(&folder, "tailscale", status),
+            wg: tool(&folder, "wg", dump),
+            ip: tool(&folder, "ip", ip),
+        };
         let meshes = tools.ask().await;
         let kinds: Vec<_> = meshes.found.iter().map(|mesh| (mesh.kind, mesh.up)).collect();
         assert_eq!(kinds, [(MeshKind::Tailscale, true), (MeshKind::WireGuard, true)]);
         assert!(meshes.notes.is_empty());
+        assert_eq!(meshes.found.iter().map(|mesh| mesh.own.len()).collect::<Vec<_>>(), [1, 1]);
         let shown = format!("{meshes:?}");
         assert!(!shown.contains("PRIVATE") && !shown.contains("SHARED"), "{shown}");
     }
@@ -134,6 +158,7 @@ mod tests {
         let tools = Tools {
             tailscale: tool(&folder, "tailscale", "echo 'not running' >&2; exit 1"),
             wg: tool(&folder, "wg", "echo 'Operation not permitted' >&2; echo PRIVATE; exit 1"),
+            ip: "/no/ip".into(),
         };
         let notes = tools.ask().await.notes;
         let expected = [

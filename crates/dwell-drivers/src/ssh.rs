@@ -3,6 +3,7 @@
 
 mod bridge;
 mod error;
+mod name;
 mod once;
 mod script;
 mod tail;
@@ -18,6 +19,7 @@ use crate::process::Program;
 
 pub use bridge::{Bridge, Link, bridge};
 pub use error::{SshError, Why};
+pub use name::host_name;
 pub use once::{Answer, run, upload};
 pub use script::quoted;
 pub use terminal::{in_terminal, interactive_check};

@@ -98,7 +98,7 @@ impl Forwards {
         let mut running = self.running();
         running.retain(|listen, old| {
             let stays = |new: &Forward| new.listen == *listen && new.head == old.head;
-            *old.owner != *owner || wanted.iter().any(stays)
+            *old.owner != *owner || (wanted.iter().any(stays) && !old.task.is_finished())
         });
         let owner: Arc<str> = Arc::from(owner);
         let mut failed = Vec::new();
@@ -115,6 +115,11 @@ impl Forwards {
             }
         }
         failed
+    }
+
+    /// How many listeners there are.
+    pub fn listening(&self) -> usize {
+        self.running().values().filter(|running| !running.task.is_finished()).count()
     }
 
     /// Whether something listens there.

@@ -6,6 +6,7 @@ pub mod carrier;
 pub mod dns;
 pub mod doctor;
 pub mod forward;
+pub mod mesh;
 pub mod mux;
 pub mod names;
 pub mod proxy;

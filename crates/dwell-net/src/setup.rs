@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{env, fs};
 
-use dwell_core::Suffix;
 use dwell_core::resolver::resolv_conf::{add_block, remove_block};
 use dwell_core::resolver::{Change, DNS_ADDRESS, Facts, MAC_DIRECTORY, Os, Plan, paths};
+use dwell_core::{Suffix, ports};
 
 const RESOLVED: [&str; 2] =
     ["/run/systemd/resolve/io.systemd.Resolve", "/run/systemd/resolve/stub-resolv.conf"];
@@ -22,6 +22,10 @@ const NETWORK_MANAGER: [&str; 4] = [
     "/run/NetworkManager/conf.d",
     "/usr/lib/NetworkManager/conf.d",
 ];
+
+const FIRST_PORT: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
+/// The attribute of a file that holds the rights of its program.
+const CAPABILITIES: &str = "security.capability";
 
 const BETWEEN_LOOKS: Duration = Duration::from_millis(20);
 
@@ -40,9 +44,8 @@ pub fn os() -> Os {
     if cfg!(target_os = "macos") { Os::MacOs } else { Os::Linux }
 }
 
-/// Finds out what a plan needs to know. `binary` is the dwell that shall serve, `dns_port` its
-/// unprivileged port.
-pub fn facts(root: &Path, suffixes: Vec<Suffix>, dns_port: u16, binary: &Path) -> Facts {
+/// Finds out what a plan needs to know. `dns_port` is dwell's unprivileged port.
+pub fn facts(root: &Path, suffixes: Vec<Suffix>, dns_port: u16) -> Facts {
     Facts {
         os: os(),
         dns_port,
@@ -52,7 +55,6 @@ pub fn facts(root: &Path, suffixes: Vec<Suffix>, dns_port: u16, binary: &Path) -
             .ok()
             .map(|to| to.to_string_lossy().into_owned()),
         port_53_taken: port_53_taken(),
-        needs_capability: needs_capability(root).then(|| binary.to_string_lossy().into_owned()),
         files: files(root, &suffixes),
         suffixes,
     }
@@ -100,12 +102,30 @@ fn network_manager_dnsmasq(root: &Path) -> bool {
         })
 }
 
-/// Whether the daemon will run as somebody who may not listen below 1024.
-fn needs_capability(root: &Path) -> bool {
-    let first = fs::read_to_string(under(root, "/proc/sys/net/ipv4/ip_unprivileged_port_start"));
-    let open = first.is_ok_and(|text| text.trim().parse::<u16>().is_ok_and(|port| port <= 53));
+/// Finds out whether the daemon that `binary` is may listen on ports below 1024, and how it could.
+pub fn port_facts(root: &Path, binary: &Path) -> ports::Facts {
+    let binary = fs::canonicalize(binary).unwrap_or_else(|_| binary.to_owned());
+    let first = fs::read_to_string(under(root, FIRST_PORT)).ok();
+    let mut attribute = [0_u8; 64];
+    let read = rustix::fs::getxattr(&binary, CAPABILITIES, &mut attribute).unwrap_or_default();
+    let honoured = rustix::fs::statvfs(&binary)
+        .is_ok_and(|found| !found.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID));
     let by_sudo = env::var("SUDO_UID").is_ok_and(|uid| uid != "0");
-    !open && (by_sudo || !rustix::process::geteuid().is_root())
+    ports::Facts {
+        root: rustix::process::geteuid().is_root() && !by_sudo,
+        first: first.and_then(|text| text.trim().parse().ok()).unwrap_or(ports::PRIVILEGED),
+        given: ports::file_may_bind(attribute.get(..read).unwrap_or_default()),
+        can_give: honoured && is_installed("setcap"),
+        left: fs::read_to_string(under(root, ports::SYSCTL_FILE)).ok(),
+        binary: binary.to_string_lossy().into_owned(),
+    }
+}
+
+/// Whether there is such a program, for root.
+fn is_installed(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    env::split_paths(&path).chain(usual).any(|folder| folder.join(program).is_file())
 }
 
 /// Carries out a plan; when a change fails, takes back what was done and says what failed.

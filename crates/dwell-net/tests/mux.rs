@@ -48,15 +48,13 @@ async fn pair(near: &Mux, far: &mut Incoming) -> (Stream, Stream) {
 /// Bytes that differ from those of every other seed.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut next = || {
+    let mut bytes = vec![0; length];
+    for piece in bytes.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> =
-        std::iter::repeat_with(&mut next).take(length / 8 + 1).flatten().collect();
-    bytes.truncate(length);
+        piece.copy_from_slice(&state.to_le_bytes()[..piece.len()]);
+    }
     bytes
 }
 

@@ -43,14 +43,13 @@ fn over_pipes() -> (End, End) {
 /// Bytes that differ from those of every other seed.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
+    let mut bytes = vec![0; length];
+    for piece in bytes.chunks_mut(8) {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> = std::iter::repeat_with(next).take(length / 8 + 1).flatten().collect();
-    bytes.truncate(length);
+        piece.copy_from_slice(&state.to_le_bytes()[..piece.len()]);
+    }
     bytes
 }
 
@@ -210,6 +209,36 @@ async fn a_server_that_dies_under_load_is_noticed() {
             tokio::task::yield_now().await;
         }
         assert!(!near.is_closed(), "the link has nothing to do with it");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_dies_with_much_on_its_way_harms_nobody_else() {
+    for link in [over_socket, over_pipes] {
+        let ((near, _), (_far, mut incoming)) = link();
+        let (client, mut server) = pumped(&near, &mut incoming).await;
+        let mut sent = 0;
+        // Until all that lies between is full.
+        while let Ok(Ok(length)) = timeout(LIMIT / 100, async {
+            client.writable().await?;
+            client.try_write(&[7; 100_000]).or_else(|error| match error.kind() {
+                ErrorKind::WouldBlock => Ok(0),
+                _ => Err(error),
+            })
+        })
+        .await
+        {
+            sent += length;
+        }
+        assert!(sent > 1_000_000);
+        client.set_zero_linger().unwrap();
+        drop(client);
+        let mut got = Vec::new();
+        let error = timeout(LIMIT, server.read_to_end(&mut got)).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+        assert!(got.iter().all(|byte| *byte == 7));
+        let (client, server) = pumped(&near, &mut incoming).await;
+        exchange(client, server, 1, 3_000_000).await;
     }
 }
 

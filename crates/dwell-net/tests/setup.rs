@@ -29,7 +29,7 @@ use dwell_net::setup::{apply, carry_out, facts};
 const ORIGINAL: &str = "# by hand\nsearch lan\nnameserver 127.0.0.99\noptions attempts:2";
 
 fn look(root: &Path) -> Facts {
-    facts(root, vec![Suffix::default()], DNS_PORT, Path::new("/usr/bin/dwell"))
+    facts(root, vec![Suffix::default()], DNS_PORT)
 }
 
 fn write(root: &Path, path: &str, text: &str) {

@@ -194,6 +194,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::NODE, get(node::node))
         .route(endpoint::NODE_STOP, post(node::stop))
         .route(endpoint::DOCTOR, get(node::doctor))
+        .route(endpoint::DOCTOR_REPAIR, post(node::repair))
         .route(endpoint::OPENAPI, get(node::document))
         .route(endpoint::TRUST, post(node::trust))
         .route(endpoint::OPERATION, get(node::operation))
@@ -227,6 +228,8 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::DIAL, post(remote::dial))
         .route(endpoint::MACHINE, get(remote::machine))
         .route(endpoint::IMAGE_PORTS, post(remote::image_ports))
+        .route(endpoint::MESH, post(remote::introduce))
+        .route(endpoint::MESH_FORGET, post(remote::forget))
         .route(endpoint::WATCH, get(remote::changes))
         .route(endpoint::COMMAND, post(remote::command))
         .route(endpoint::TIPS, get(remote::tips))
@@ -288,6 +291,7 @@ pub(crate) async fn serve(
         node::node,
         node::stop,
         node::doctor,
+        node::repair,
         node::document,
         node::trust,
         node::operation,
@@ -336,6 +340,8 @@ pub(crate) async fn serve(
         remote::dial,
         remote::machine,
         remote::image_ports,
+        remote::introduce,
+        remote::forget,
         remote::changes,
         remote::command,
         remote::tips,

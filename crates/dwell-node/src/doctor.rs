@@ -1,15 +1,23 @@
 //! The health of a node: what works, what does not, and what to do about it.
 
+mod names;
+mod nodes;
+mod repair;
+
 use std::path::Path;
 use std::time::Duration;
 
 use dwell_api::node::Finding;
 use dwell_core::observed::label;
+use dwell_core::ports;
 use dwell_drivers::compose;
 use dwell_drivers::process::Program;
 use dwell_net::doctor::{Inquiry, explain};
 
 use crate::node::Node;
+use crate::remote::RAISED;
+
+pub(crate) use repair::repair;
 
 /// Looks at everything.
 pub(crate) async fn examine(node: &Node) -> Vec<Finding> {
@@ -17,13 +25,18 @@ pub(crate) async fn examine(node: &Node) -> Vec<Finding> {
     findings.extend(live_restore(node).await);
     findings.push(tool("git", &["--version"], "source trees of git projects need it").await);
     findings.push(tmux(node).await);
-    findings.extend(node.listeners.parts().into_iter().map(|part| Finding {
+    let parts =
+        node.listeners.parts().into_iter().chain(node.ingress.part()).chain(node.mesh.parts());
+    findings.extend(parts.map(|part| Finding {
         what: part.name,
         ok: part.ok,
         detail: part.detail,
         fix: part.fix,
     }));
-    findings.extend(names(node).await);
+    findings.extend(low_ports(node));
+    let (names, nodes) = tokio::join!(own_names(node), nodes::examine(node));
+    findings.extend(names);
+    findings.extend(nodes);
     findings.extend(leftovers(node).await);
     findings.extend(node.incidents.iter().map(|incident| Finding {
         what: "state".to_owned(),
@@ -87,8 +100,33 @@ async fn tmux(node: &Node) -> Finding {
     }
 }
 
+/// Whether services on other nodes are found at their ports below 1024.
+fn low_ports(node: &Node) -> Option<Finding> {
+    let what = "ports below 1024";
+    let wanted = node.remotes.privileged_ports();
+    if wanted.is_empty() || cfg!(not(target_os = "linux")) {
+        return None;
+    }
+    let binary = std::env::current_exe().unwrap_or_default();
+    let facts = dwell_net::setup::port_facts(Path::new("/"), &binary);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let lowest = wanted.first().copied().unwrap_or_default();
+    if ports::process_may_bind(&status) || facts.first <= lowest {
+        return Some(finding(what, true, "services on other nodes have them", ""));
+    }
+    let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
+    let detail =
+        format!("the daemon may not listen on {}: they are {RAISED} higher", wanted.join(", "));
+    let fix = if facts.given {
+        "`dwell node stop`: the next command starts a daemon that may"
+    } else {
+        "run `dwell setup`, also after each upgrade of dwell"
+    };
+    Some(finding(what, false, detail, fix))
+}
+
 /// The way of a name that is published now, from the resolver to the answer.
-async fn names(node: &Node) -> Vec<Finding> {
+async fn own_names(node: &Node) -> Vec<Finding> {
     let Some(server) = node.listeners.dns() else { return Vec::new() };
     let mut name = None;
     for environment in node.store.environments().await.unwrap_or_default() {

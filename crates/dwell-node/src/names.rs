@@ -1,24 +1,26 @@
 //! Publishing: from what runs to the names that DNS and the proxy answer.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 
-use dwell_core::EnvironmentId;
 use dwell_core::environment::Environment;
 use dwell_core::observed::Container;
 use dwell_core::published::{Place, published};
+use dwell_core::{EnvironmentId, ServiceName};
 use dwell_net::names::Name;
 
+use crate::facts::Facts;
 use crate::node::Node;
 use crate::{remote, world};
 
-/// The names of one environment as they follow from its containers.
-fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Vec<Name> {
-    let Some(facts) = node.facts.get(&environment.id) else { return Vec::new() };
-    let place = Place {
-        environment: &environment.name,
-        project: &environment.project,
-        suffix: &environment.suffix,
-    };
+/// Where an environment's services are found that run, here and elsewhere, and why what cannot be
+/// reached cannot.
+pub(crate) fn observed(
+    node: &Node,
+    environment: &Environment,
+    facts: &Facts,
+    containers: &[Container],
+) -> (BTreeMap<ServiceName, Vec<Ipv4Addr>>, BTreeMap<IpAddr, String>) {
     let mut observed = world::addresses(containers);
     let mut down = BTreeMap::new();
     for service in facts.services.values() {
@@ -32,10 +34,22 @@ fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Ve
             observed.insert(service.name.clone(), vec![address]);
             if let Some(why) = node.remotes.down(there) {
                 let why = format!("node {there} cannot be reached: {why}");
-                down.insert(std::net::IpAddr::V4(address), why);
+                down.insert(IpAddr::V4(address), why);
             }
         }
     }
+    (observed, down)
+}
+
+/// The names of one environment as they follow from its containers.
+fn names(node: &Node, environment: &Environment, containers: &[Container]) -> Vec<Name> {
+    let Some(facts) = node.facts.get(&environment.id) else { return Vec::new() };
+    let place = Place {
+        environment: &environment.name,
+        project: &environment.project,
+        suffix: &environment.suffix,
+    };
+    let (observed, down) = observed(node, environment, &facts, containers);
     let label = environment.label();
     let ports: std::collections::HashMap<String, u16> = facts
         .services
@@ -76,7 +90,10 @@ pub(crate) fn full_name(short: &str, environment: &Environment) -> Option<String
 pub(crate) async fn publish(node: &Node, id: &EnvironmentId) {
     match node.store.environment(id).await {
         Ok(Some(environment)) => set(node, &environment, &node.world.containers(id)),
-        Ok(None) => node.names.remove(id.as_str()),
+        Ok(None) => {
+            node.ingress.touch();
+            node.names.remove(id.as_str());
+        }
         // What cannot be read is not known to be gone.
         Err(error) => tracing::warn!(%error, environment = %id, "its names were not published"),
     }
@@ -84,6 +101,7 @@ pub(crate) async fn publish(node: &Node, id: &EnvironmentId) {
 
 fn set(node: &Node, environment: &Environment, containers: &[Container]) {
     node.listeners.serve(&environment.suffix);
+    node.ingress.touch();
     let names = names(node, environment, containers);
     if let Err(error) = node.names.set(environment.id.as_str(), names) {
         tracing::warn!(%error, environment = %environment.label(), "a name was not published");
@@ -99,6 +117,7 @@ pub(crate) async fn publish_all(node: &Node) {
             return;
         }
     };
+    node.ingress.touch();
     let mut containers = node.world.by_environment();
     let all: Vec<(String, Vec<Name>)> = environments
         .iter()

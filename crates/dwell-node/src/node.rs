@@ -19,8 +19,10 @@ use tokio::sync::Notify;
 
 use crate::doors::Door;
 use crate::facts::FactsCache;
+use crate::ingress::Ingress;
 use crate::listeners::Listeners;
 use crate::login::Login;
+use crate::mesh::Mesh;
 use crate::operation::{Context, Operations};
 use crate::problem::OrProblem;
 use crate::relay::RelayImage;
@@ -49,6 +51,8 @@ pub(crate) struct Node {
     pub(crate) resolving: Resolving,
     pub(crate) remotes: Remotes,
     pub(crate) login: Login,
+    pub(crate) ingress: Ingress,
+    pub(crate) mesh: Mesh,
     /// Where streams go that other nodes dial to the API.
     pub(crate) doors: Door,
     /// Held while subnets are chosen, so that two choosers never take the same.

@@ -1,8 +1,9 @@
 //! Other nodes: the links to those that the user registered, what is dialled over them and by
 //! them, what they show, and the names of what runs there.
 
+mod acquaint;
 mod answer;
-mod bridge;
+pub(crate) mod bridge;
 mod connect;
 mod find;
 mod follow;
@@ -10,6 +11,7 @@ mod mirror;
 mod peer;
 mod publish;
 mod register;
+mod show;
 pub(crate) mod standin;
 mod whole;
 
@@ -21,11 +23,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dwell_api::environment::Environment;
-use dwell_api::remote::{Hello, LinkState, READY, RemoteNode, Seen, SeenEnvironment, Target};
+use dwell_api::remote::{READY, Seen, SeenEnvironment, Target};
 use dwell_api::session::Session;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::{EnvironmentId, NodeId, NodeName, ServiceName};
-use dwell_net::carrier::{LinkError, State};
 use dwell_net::forward::Forwards;
 use dwell_net::mux::{Mux, Stream};
 use futures_util::future::join_all;
@@ -37,6 +38,7 @@ use crate::problem::OrProblem;
 pub(crate) use answer::is_ready_here;
 pub(crate) use bridge::listen;
 pub(crate) use peer::Peer;
+pub(crate) use publish::RAISED;
 pub(crate) use register::{add, open, remove};
 pub(crate) use whole::{delivery_of, follow, of_ours, sync, up};
 
@@ -304,27 +306,6 @@ impl Remotes {
         Ok(())
     }
 
-    /// A node as it is shown to people.
-    pub(crate) fn show(&self, peer: &Peer) -> RemoteNode {
-        let last = peer.mirror.last();
-        let (link, hello) = link(peer);
-        RemoteNode {
-            remote: peer.remote.clone(),
-            link,
-            hello,
-            environments: last
-                .as_ref()
-                .map_or(0, |last| u32::try_from(last.seen.environments.len()).unwrap_or(u32::MAX)),
-            seen: last.map(|last| last.at),
-            notes: peer.notes.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
-    }
-
-    /// All nodes as they are shown to people.
-    pub(crate) fn show_all(&self) -> Vec<RemoteNode> {
-        self.all().iter().map(|peer| self.show(peer)).collect()
-    }
-
     /// Remembers a link that another node made to this one.
     fn linked(&self, id: &NodeId, mux: &Mux) {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
@@ -336,32 +317,6 @@ impl Remotes {
         let mut inbound = self.inbound.lock().unwrap_or_else(PoisonError::into_inner);
         if inbound.get(id).is_some_and(Mux::is_closed) {
             inbound.remove(id);
-        }
-    }
-}
-
-fn link(peer: &Peer) -> (LinkState, Option<Hello>) {
-    let state = peer.carrier.state().borrow().clone();
-    match state {
-        State::Connecting { .. } => (LinkState::Connecting, None),
-        State::Up { since, via, latency, hello, better } => {
-            let latency = peer.carrier.latency().unwrap_or(latency);
-            let ago = i64::try_from(since.elapsed().as_micros()).unwrap_or_default();
-            let link = LinkState::Up {
-                via: via.to_owned(),
-                since: crate::node::now() - ago,
-                latency: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
-                better: better.map(|failure| failure.to_string()),
-            };
-            (link, serde_json::from_slice(&hello).ok())
-        }
-        State::Down { why, .. } => {
-            let fix = connect::fix(&peer.remote.name, &why.error);
-            let hello = match &why.error {
-                LinkError::Version { hello, .. } => serde_json::from_slice(hello).ok(),
-                _ => None,
-            };
-            (LinkState::Down { why: why.to_string(), fix }, hello)
         }
     }
 }

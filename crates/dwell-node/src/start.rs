@@ -21,13 +21,14 @@ use tokio::sync::Notify;
 use crate::doors::Doors;
 use crate::facts::{FactsCache, make_directory, write};
 use crate::listeners::{self, Listeners};
+use crate::mesh::Mesh;
 use crate::node::{Node, now, random};
 use crate::operation::{Operations, recover};
 use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, machine, rebuild, reconcile, remote, reserve};
+use crate::{api, ingress, machine, mesh, rebuild, reconcile, remote, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -120,6 +121,8 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         resolving: Default::default(),
         remotes: Default::default(),
         login: Default::default(),
+        ingress: Default::default(),
+        mesh: Mesh::open(&paths.state),
         doors: door,
         config,
         store,
@@ -144,9 +147,11 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     }
     let doors = Doors::new(listen(&node.paths.socket())?, dialled);
     tokio::spawn(remote::listen(node.clone(), listen(&node.paths.link_socket())?));
+    tokio::spawn(mesh::run(node.clone()));
     remote::open(&node).await?;
     remote::standin::listen_again(&node).await;
     tokio::spawn(listeners::run(node.clone()));
+    tokio::spawn(ingress::run(node.clone()));
     tokio::spawn(settle_then_watch(node.clone()));
     tracing::info!(node = %node.id, version = env!("CARGO_PKG_VERSION"), "ready");
     let ended = api::serve(node.clone(), doors, told_to_stop(node.clone())).await;

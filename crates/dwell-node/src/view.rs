@@ -50,7 +50,7 @@ pub(crate) fn environment(
         created: environment.created,
         node: None,
         seen: None,
-        notes: notes.chain(model_notes).collect(),
+        notes: notes.chain(model_notes).chain(node.ingress.note(environment)).collect(),
     }
 }
 

@@ -74,9 +74,9 @@ pub(crate) async fn running(paths: &Paths) -> Result<Option<Client>, Problem> {
     }
 }
 
+/// Whether nobody listens; a daemon that is just ending resets who waits to be taken.
 fn absent(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionRefused, ConnectionReset, NotFound};
-    // A daemon that ends while we knock resets.
     matches!(error.kind(), NotFound | ConnectionRefused | ConnectionReset)
 }
 

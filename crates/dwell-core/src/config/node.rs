@@ -1,6 +1,7 @@
 //! The node's own file, `config.toml` in dwell's configuration directory.
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use super::ConfigError;
 use super::error::check_size;
 use crate::Suffix;
 use crate::address::LoopbackPool;
+use crate::remote::MeshAddress;
 
 const FILE: &str = "config.toml";
 
@@ -28,6 +30,10 @@ pub struct NodeConfig {
     pub forward: ForwardConfig,
     /// Other nodes.
     pub remote: RemoteConfig,
+    /// HTTP services for other machines of a mesh.
+    pub ingress: IngressConfig,
+    /// Links from other nodes over a mesh.
+    pub mesh: MeshConfig,
 }
 
 /// `[dns]`: the name server on the loopback.
@@ -84,6 +90,39 @@ pub struct RemoteConfig {
     pub silence_seconds: u16,
     /// The longest pause between two attempts, in seconds.
     pub retry_seconds: u16,
+}
+
+/// `[mesh]`: where other nodes that are known reach this one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MeshConfig {
+    /// The TCP port at this machine's mesh address; another where it is taken.
+    pub port: NonZeroU16,
+}
+
+impl Default for MeshConfig {
+    fn default() -> Self {
+        Self { port: port(7082) }
+    }
+}
+
+/// `[ingress]`: where HTTP services are reached from other machines of a mesh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct IngressConfig {
+    /// This machine's address in the mesh; by default what Tailscale or WireGuard tell.
+    pub address: Option<MeshAddress>,
+    /// The TCP port.
+    pub port: NonZeroU16,
+    /// The file to write for an nginx that runs already, which `nginx -s reload` tells; by default
+    /// dwell runs a Caddy of its own.
+    pub nginx: Option<PathBuf>,
+}
+
+impl Default for IngressConfig {
+    fn default() -> Self {
+        Self { address: None, port: port(7081), nginx: None }
+    }
 }
 
 impl Default for DnsConfig {
@@ -146,6 +185,9 @@ impl NodeConfig {
         }
         if config.dns.port == config.proxy.port {
             return fail(format!("dns.port and proxy.port are both {}", config.dns.port));
+        }
+        if config.ingress.nginx.as_ref().is_some_and(|file| !file.is_absolute()) {
+            return fail("ingress.nginx has to be an absolute path".to_owned());
         }
         if let Some(fault) = config.remote.fault() {
             return fail(fault.to_owned());

@@ -5,7 +5,9 @@ use crate::Suffix;
 use crate::prepare::Version;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::path::Path;
+
+const FILES: CaddyFiles<'static> =
+    CaddyFiles { admin: "/run/x/caddy.sock", log: "/var/x/caddy.log" };
 
 fn listen(address: &str) -> Listen {
     Listen { address: address.parse().unwrap(), port: NonZeroU16::new(80).unwrap() }
@@ -64,8 +66,7 @@ fn http_services_that_run_have_routes() {
 
 #[test]
 fn caddys_configuration() {
-    let config =
-        caddy(&listen("100.64.0.5"), Path::new("/run/x/caddy.sock"), Version(2, 6, 2), &shop());
+    let config = caddy(&listen("100.64.0.5"), &FILES, Version(2, 6, 2), &shop());
     insta::assert_snapshot!(serde_json::to_string_pretty(&config).unwrap(), @r#"
     {
       "admin": {
@@ -75,6 +76,19 @@ fn caddys_configuration() {
         ],
         "config": {
           "persist": false
+        }
+      },
+      "logging": {
+        "logs": {
+          "default": {
+            "level": "WARN",
+            "writer": {
+              "output": "file",
+              "filename": "/var/x/caddy.log",
+              "roll_size_mb": 1,
+              "roll_keep": 1
+            }
+          }
         }
       },
       "apps": {
@@ -105,7 +119,7 @@ fn caddys_configuration() {
                           "dial": "10.224.1.3:3000"
                         }
                       ],
-                      "flush_interval": -1
+                      "flush_interval": "20ms"
                     }
                   ],
                   "terminal": true
@@ -130,7 +144,7 @@ fn caddys_configuration() {
                           "dial": "10.224.1.2:80"
                         }
                       ],
-                      "flush_interval": -1
+                      "flush_interval": "20ms"
                     }
                   ],
                   "terminal": true
@@ -152,7 +166,7 @@ fn caddys_configuration() {
                           "dial": "10.224.1.3:9000"
                         }
                       ],
-                      "flush_interval": -1
+                      "flush_interval": "20ms"
                     }
                   ],
                   "terminal": true
@@ -174,7 +188,7 @@ fn caddys_configuration() {
                           "dial": "10.224.1.2:80"
                         }
                       ],
-                      "flush_interval": -1
+                      "flush_interval": "20ms"
                     }
                   ],
                   "terminal": true
@@ -195,7 +209,7 @@ fn caddys_configuration() {
       }
     }
     "#);
-    let six = caddy(&listen("fd7a::5"), Path::new("/x"), Version(2, 9, 1), &shop());
+    let six = caddy(&listen("fd7a::5"), &FILES, Version(2, 9, 1), &shop());
     let server = &six["apps"]["http"]["servers"]["dwell"];
     assert_eq!(server["listen"], json!(["tcp/[fd7a::5]:80"]));
     assert_eq!(server["routes"][0]["handle"][0]["stream_close_delay"], "24h");
@@ -250,7 +264,7 @@ fn nginxs_configuration() {
 fn a_short_name_of_two_projects_is_nobodys_and_full_names_stay() {
     let mut both = shop();
     both.extend(environment("blog", json!({"api": {"expose": [1]}}), &[("api", [10, 224, 2, 2])]));
-    let text = caddy(&listen("100.64.0.5"), Path::new("/x"), Version(2, 6, 2), &both).to_string();
+    let text = caddy(&listen("100.64.0.5"), &FILES, Version(2, 6, 2), &both).to_string();
     assert!(!text.contains("\"api.red.test\""));
     for name in ["api.red.shop.test", "api.red.blog.test", "web.red.test"] {
         assert!(text.contains(&format!("\"{name}\"")), "{name}");

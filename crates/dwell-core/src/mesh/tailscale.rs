@@ -46,6 +46,7 @@ pub fn tailscale(text: &str) -> Result<Mesh, MeshError> {
         kind: MeshKind::Tailscale,
         up: state == "Running",
         own,
+        interfaces: Vec::new(),
         peers: peers.into_values().map(Machine::peer).collect(),
     })
 }

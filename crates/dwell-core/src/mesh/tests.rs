@@ -79,6 +79,27 @@ fn a_node_is_found_in_wireguard_by_address_or_endpoint() {
 }
 
 #[test]
+fn this_machine_s_own_address_is_found() {
+    let text = r#"[{"ifname": "lo", "flags": ["UP"], "addr_info": [{"local": "127.0.0.1"}]},
+        {"ifname": "wg0", "flags": ["POINTOPOINT", "UP"], "addr_info": [
+            {"family": "inet6", "local": "fe80::1"}, {"local": "fd00:9::1"}, {"local": "10.9.0.1"}]},
+        {"ifname": "wg1", "flags": [], "addr_info": [{"local": "10.8.0.1"}]}, {}]"#;
+    let mut mesh = wireguard(DUMP).unwrap();
+    assert_eq!(mesh.interfaces, ["wg0", "wg1"]);
+    let names = mesh.interfaces.clone();
+    mesh.own = interface_addresses(text, &names).unwrap();
+    assert_eq!(mesh.own.len(), 2, "{:?}", mesh.own);
+    let other = tailscale(STATUS).unwrap();
+    let first = own_address(&[Mesh { up: false, ..other.clone() }, mesh.clone()]).unwrap();
+    assert_eq!((first.address.to_string().as_str(), first.kind), ("10.9.0.1", MeshKind::WireGuard));
+    assert_eq!(own_address(&[other, mesh]).unwrap().kind, MeshKind::Tailscale);
+    assert_eq!(own_address(&[]), None);
+    for odd in ["", "{}", "[1]", r#"[{"addr_info": [{"local": "x"}]}]"#] {
+        assert!(interface_addresses(odd, &names).is_err(), "{odd}");
+    }
+}
+
+#[test]
 fn the_address_given_by_hand_wins() {
     let meshes = [tailscale(STATUS).unwrap()];
     let explicit = Some("192.0.2.1".parse().unwrap());

@@ -19,19 +19,20 @@ pub fn wireguard(text: &str) -> Result<Mesh, MeshError> {
     if text.len() > SIZE_MAX {
         return Err(refused(TOOL, "it is too long"));
     }
-    let mut up = false;
+    let mut interfaces = Vec::new();
     let mut peers = Vec::new();
     for line in text.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
         match fields.as_slice() {
-            [_, _, _, _, _] => up = true,
+            [interface, _, _, _, _] => interfaces.push((*interface).to_owned()),
             [_, _, _, endpoint, allowed, handshake, _, _, _] => {
                 peers.push(peer(endpoint, allowed, handshake)?);
             }
             _ => return Err(refused(TOOL, "a line has neither five nor nine fields")),
         }
     }
-    Ok(Mesh { kind: MeshKind::WireGuard, up, own: Vec::new(), peers })
+    let up = !interfaces.is_empty();
+    Ok(Mesh { kind: MeshKind::WireGuard, up, own: Vec::new(), interfaces, peers })
 }
 
 fn peer(endpoint: &str, allowed: &str, handshake: &str) -> Result<Peer, MeshError> {

@@ -14,7 +14,6 @@ fn facts(resolv_conf: &str) -> Facts {
         network_manager_dnsmasq: false,
         resolv_conf_link: None,
         port_53_taken: false,
-        needs_capability: None,
         files: BTreeMap::from([(RESOLV_CONF.to_owned(), resolv_conf.to_owned())]),
     }
 }
@@ -107,12 +106,10 @@ run nmcli general reload dns-full
 #[test]
 fn a_plain_file_gets_a_block_and_the_former_servers_stay() {
     let mut facts = facts(PLAIN);
-    facts.needs_capability = Some("/usr/local/bin/dwell".to_owned());
     let plan = plan(&facts).unwrap();
     assert_eq!(
         shown(&plan.changes),
-        "run setcap cap_net_bind_service=+ep /usr/local/bin/dwell
-put at the head of /etc/resolv.conf:
+        "put at the head of /etc/resolv.conf:
     # .test .dev.example
     nameserver 127.0.53.54
     options timeout:1
@@ -136,10 +133,7 @@ options timeout:1
     facts.files.insert(RESOLV_CONF.to_owned(), after.clone());
     facts.port_53_taken = true;
     assert_eq!(super::plan(&facts).unwrap().changes, plan.changes, "setup may be repeated");
-    assert_eq!(
-        shown(&undo(&facts)),
-        "take dwell's lines out of /etc/resolv.conf\nrun setcap -r /usr/local/bin/dwell\n"
-    );
+    assert_eq!(shown(&undo(&facts)), "take dwell's lines out of /etc/resolv.conf\n");
     let serving = serving(Os::Linux, DNS_PORT, &after);
     let at = |text: &str| text.parse::<SocketAddr>().unwrap();
     assert_eq!(serving.addresses, [at("127.0.0.1:5354"), at("127.0.53.54:5354")]);

@@ -5,6 +5,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::LinkError;
+use crate::mesh;
 
 /// The protocol of the frames after the line. One that changes in a way that the other side would
 /// misunderstand gets another number.
@@ -67,6 +68,9 @@ async fn receive<R: AsyncRead + Unpin>(
         match read.read_buf(buffer).await {
             Ok(0) => return Err(LinkError::Ended { said: search.said(buffer) }),
             Ok(_) => {}
+            Err(error) if mesh::is_refusal(&error) => {
+                return Err(LinkError::Denied { why: "it does not know this node".to_owned() });
+            }
             Err(error) => return Err(LinkError::Failed { why: error.to_string() }),
         }
     }

@@ -352,6 +352,22 @@ mod tests {
     }
 
     #[test]
+    fn data_may_pass_beside_the_buffer() {
+        let (mut decoder, mut buffer) = (Decoder::default(), BytesMut::new());
+        assert_eq!(decoder.wants(&buffer), HEADER);
+        buffer.extend_from_slice(Head::data(3, 100).as_slice());
+        buffer.extend_from_slice(b"begin");
+        assert_eq!(decoder.next(&mut buffer), Ok(Some(Event::Data { stream: 3, length: 5 })));
+        buffer.clear();
+        assert_eq!((decoder.data(), decoder.wants(&buffer)), (Some((3, 95)), 95));
+        decoder.passed(95);
+        assert_eq!((decoder.data(), decoder.wants(&buffer)), (None, HEADER));
+        let (head, _) = Control::Ping { number: 1 }.encode();
+        buffer.extend_from_slice(&head.as_slice()[..10]);
+        assert_eq!(decoder.wants(&buffer), 6);
+    }
+
+    #[test]
     fn every_header_outside_the_limits_is_refused() {
         let header = |kind: u8, length: u32, stream: u32| {
             let mut all = vec![kind];

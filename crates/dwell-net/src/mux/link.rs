@@ -297,7 +297,9 @@ impl Reader {
         };
         let mut waited = false;
         while let Some((stream, missing)) = decoder.data() {
-            let Some(shared) = self.link.find(stream).filter(|_| missing >= BULK) else {
+            // The little that is missing of much goes the same way.
+            let much = self.bulk || missing >= BULK;
+            let Some(shared) = self.link.find(stream).filter(|_| much) else {
                 self.bulk = false;
                 break;
             };

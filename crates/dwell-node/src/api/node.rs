@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use dwell_api::environment::{TrustRequest, TrustState};
-use dwell_api::node::{Findings, Node as Shown, Part};
+use dwell_api::node::{Findings, Node as Shown, Part, Repairs};
 use dwell_api::{Code, Problem};
 
 use super::{Answer, Json, Key, Refusal, Shared, answer, events};
@@ -20,6 +20,8 @@ pub(super) async fn node(State(node): Shared) -> Answer<Shown> {
         EngineState::Down(why) => part("engine", false, &why),
     }];
     parts.extend(node.listeners.parts());
+    parts.extend(node.ingress.part());
+    parts.extend(node.mesh.parts());
     let environments = node.store.environments().await.or_problem()?.len();
     answer(Shown {
         id: node.id.clone(),
@@ -50,6 +52,12 @@ pub(super) async fn stop(State(node): Shared, _: Key) -> Answer<bool> {
 #[utoipa::path(get, path = "/v1/doctor", responses((status = 200, body = Findings)))]
 pub(super) async fn doctor(State(node): Shared) -> Answer<Findings> {
     answer(Findings { findings: health::examine(&node).await })
+}
+
+/// Repairs what can be repaired without asking: links, names, addresses.
+#[utoipa::path(post, path = "/v1/doctor/repair", responses((status = 200, body = Repairs)))]
+pub(super) async fn repair(State(node): Shared, _: Key) -> Answer<Repairs> {
+    answer(Repairs { done: health::repair(&node).await })
 }
 
 /// This document.

@@ -6,7 +6,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::exec::Command;
 use dwell_api::remote::{
-    DIAL, Dial, ImagePorts, Images, Machine, Pong, RemoteNode, Seen, SourcesFor,
+    DIAL, Dial, Farewell, ImagePorts, Images, Introduced, Introduction, Machine, Pong, RemoteNode,
+    Seen, SourcesFor,
 };
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::NodeName;
@@ -15,7 +16,7 @@ use hyper_util::rt::TokioIo;
 
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines, switching, upgrade_of};
 use crate::node::invalid_name;
-use crate::{machine, remote, travel, watch};
+use crate::{machine, mesh, remote, travel, watch};
 
 fn name_of(text: &str) -> Result<NodeName, Refusal> {
     Ok(text.parse().map_err(invalid_name)?)
@@ -102,6 +103,27 @@ pub(super) async fn image_ports(
     Json(images): Json<Images>,
 ) -> Answer<ImagePorts> {
     answer(crate::environment::image_ports(&node, &images).await?)
+}
+
+/// Lets another node in over a mesh, and tells where it is listened for.
+#[utoipa::path(post, path = "/v1/mesh", request_body = Introduction, responses((status = 200, body = Introduced)))]
+pub(super) async fn introduce(
+    State(node): Shared,
+    _: Key,
+    Json(theirs): Json<Introduction>,
+) -> Answer<Introduced> {
+    answer(mesh::introduce(&node, theirs).await?)
+}
+
+/// Lets another node in over a mesh no more.
+#[utoipa::path(post, path = "/v1/mesh/forget", request_body = Farewell, responses((status = 200, body = bool)))]
+pub(super) async fn forget(
+    State(node): Shared,
+    _: Key,
+    Json(theirs): Json<Farewell>,
+) -> Answer<bool> {
+    mesh::forget(&node, &theirs.node)?;
+    answer(true)
 }
 
 /// Environments and sessions: all of them now, and again whenever something changes.

@@ -27,7 +27,7 @@ use super::stamp::DEFAULTS;
 use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
 use crate::problem::OrProblem;
-use crate::{project, view};
+use crate::{ingress, project, view};
 
 pub(crate) use losses::{losses, volumes};
 
@@ -147,6 +147,9 @@ pub(crate) async fn begin_up(
     let mut before = before(&node, &environment).await?;
     if kind == Kind::Up {
         before.volumes = volumes(&node, &environment).await?;
+    }
+    if up.ingress == Some(true) {
+        ingress::require(&node).await?;
     }
     if up.strict && delivery.is_none() {
         let ran = before.ran;
@@ -306,6 +309,7 @@ pub(crate) async fn planned(
             shared: Vec::new(),
             isolate: Vec::new(),
             placement: Choices::default(),
+            ingress: false,
             copy: create
                 .copy
                 .iter()
@@ -405,10 +409,11 @@ fn project_of(source: &Path) -> Result<ProjectName, Problem> {
     })
 }
 
-/// Flags that choose what is shared are kept with the environment.
+/// Flags that choose what is shared, and who reaches it, are kept with the environment.
 fn merge_choices(request: &mut Request) {
     let options = &mut request.environment.options;
     let up = &request.up;
+    options.ingress = up.ingress.unwrap_or(options.ingress);
     options.shared.retain(|service| !up.isolate.contains(service));
     options.isolate.retain(|service| !up.shared.contains(service) || up.isolate.contains(service));
     for service in &up.shared {
@@ -437,6 +442,7 @@ async fn nothing_to_do(
         || !up.shared.is_empty()
         || !up.isolate.is_empty()
         || !up.placement.is_empty()
+        || up.ingress.is_some_and(|ingress| ingress != environment.options.ingress)
         // What runs elsewhere may need its sources anew.
         || !environment.parts.is_empty();
     if asks || environment.desired != Desired::Running {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dwell_api::remote::Hello;
+use dwell_core::NodeId;
 use dwell_drivers::handover;
 use dwell_net::carrier::{self, Link, LinkError};
 use tokio::net::{UnixListener, UnixStream};
@@ -38,6 +39,18 @@ async fn serve(node: &Arc<Node>, stream: UnixStream) -> Result<(), LinkError> {
     let failed = |why: String| LinkError::Failed { why };
     let (read, write) = handover::receive(&stream).await.map_err(|e| failed(e.to_string()))?;
     let link = Link { read: Box::new(read), write: Box::new(write), guard: Box::new(()) };
+    serve_link(node, link, None).await?;
+    drop(stream);
+    Ok(())
+}
+
+/// Serves a link to its end, if it is of the node that is expected.
+pub(crate) async fn serve_link(
+    node: &Arc<Node>,
+    link: Link,
+    expected: Option<NodeId>,
+) -> Result<(), LinkError> {
+    let failed = |why: String| LinkError::Failed { why };
     let answering = node.clone();
     let established = carrier::answer(
         link,
@@ -48,12 +61,21 @@ async fn serve(node: &Arc<Node>, stream: UnixStream) -> Result<(), LinkError> {
     .await?;
     let hello: Hello = serde_json::from_slice(&established.hello)
         .map_err(|e| failed(format!("its hello is not understood: {e}")))?;
+    let of_mesh = expected.is_some();
+    if expected.is_some_and(|expected| expected != hello.node) {
+        return Err(failed(format!(
+            "it says that it is `{}`, and shows another's certificate",
+            hello.node
+        )));
+    }
     tracing::info!(node = %hello.node, user = hello.user, version = hello.version, "linked");
     node.remotes.linked(&hello.node, &established.mux);
+    if of_mesh {
+        node.mesh.linked(&hello.node, &established.mux);
+    }
     let reason = established.mux.closed().await;
     drop(established);
     node.remotes.unlinked(&hello.node);
     tracing::info!(node = %hello.node, %reason, "the link ended");
-    drop(stream);
     Ok(())
 }

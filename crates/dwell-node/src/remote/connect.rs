@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dwell_api::remote::Hello;
-use dwell_core::remote::Remote;
+use dwell_core::remote::{Remote, Transport};
 use dwell_drivers::ssh::{self, Destination, Why};
 use dwell_net::carrier::{BoxFuture, Connector, Guard, Link, LinkError, Settings};
 
+use super::acquaint::{Mesh, Way};
 use crate::node::{Node, now};
 
 /// What is run on the node: the binary that `dwell remote add` put there.
@@ -15,10 +16,16 @@ const BRIDGE: &str = r#"exec "${XDG_DATA_HOME:-$HOME/.local/share}/dwell/bin/dwe
 
 /// The exit code of a dwell that does not understand its arguments.
 const USAGE: i32 = 2;
+/// What people call the way that needs no mesh.
+pub(super) const SSH: &str = "ssh";
 
 /// The ways to a node, best first.
-pub(super) fn connectors(_node: &Arc<Node>, remote: &Remote) -> Vec<Arc<dyn Connector>> {
-    vec![Arc::new(Ssh { destination: destination(remote) })]
+pub(super) fn connectors(way: &Arc<Way>, remote: &Remote) -> Vec<Arc<dyn Connector>> {
+    let ssh = Arc::new(Ssh { destination: destination(remote) });
+    match remote.transport {
+        Transport::Ssh => vec![ssh],
+        Transport::Auto | Transport::Mesh => vec![Arc::new(Mesh(way.clone())), ssh],
+    }
 }
 
 /// Where ssh is to go.
@@ -52,7 +59,7 @@ struct Ssh {
 
 impl Connector for Ssh {
     fn name(&self) -> &'static str {
-        "ssh"
+        SSH
     }
 
     fn connect(&self) -> BoxFuture<'_, Result<Link, LinkError>> {

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use dwell_net::mux::{Refusal, Stream};
 use futures_util::future::BoxFuture;
 
 use super::mirror::Mirror;
-use super::{connect, publish};
+use super::{acquaint, connect, publish};
 
 /// How long a link may take to come up for a ping.
 const PING_LIMIT: Duration = Duration::from_secs(35);
@@ -34,6 +34,8 @@ pub(crate) struct Peer {
     pub(crate) remote: Remote,
     pub(super) carrier: Carrier,
     pub(super) mirror: Mirror,
+    /// The way over a mesh.
+    pub(super) way: Arc<acquaint::Way>,
     /// The owners of names that were published for it.
     pub(super) published: Mutex<HashSet<String>>,
     /// The addresses here of the services there.
@@ -58,6 +60,7 @@ impl Peer {
     /// Measures a round trip, making the link first where it is down.
     pub(crate) async fn ping(&self) -> Result<Pong, Problem> {
         let via = self.settled().await?;
+        self.way.wake();
         match self.measured(via).await {
             // The link was lost already, and that had not been noticed.
             Err(problem) if problem.retryable => {

@@ -12,6 +12,7 @@ use dwell_api::remote::{SeenEnvironment, Target};
 use dwell_api::{Code, Problem};
 use dwell_core::address::{Destination, loopback_addresses};
 use dwell_core::compose::{Port, Protocol};
+use dwell_core::ports::PRIVILEGED;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 use dwell_net::forward::{Forward, Listen};
 use dwell_net::names::Name;
@@ -21,10 +22,8 @@ use super::{Dialer, Peer};
 use crate::node::Node;
 use crate::problem::OrProblem;
 
-/// Ports below this take a privilege.
-const PRIVILEGED: u16 = 1024;
 /// Where a privileged port is found that cannot be had: this much higher.
-const RAISED: u16 = 10_000;
+pub(crate) const RAISED: u16 = 10_000;
 
 /// The addresses of the services on one node.
 pub(super) type Addresses = BTreeMap<(EnvironmentId, ServiceName), Ipv4Addr>;

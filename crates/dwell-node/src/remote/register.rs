@@ -10,7 +10,7 @@ use dwell_net::carrier::Carrier;
 
 use super::follow::mirror_peer;
 use super::mirror::{self, Mirror};
-use super::{Peer, answer, connect};
+use super::{Peer, acquaint, answer, connect};
 use crate::facts::make_directory;
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -40,16 +40,18 @@ pub(crate) async fn add(node: &Arc<Node>, remote: Remote) -> Result<Arc<Peer>, P
 
 fn begin(node: &Arc<Node>, remote: Remote) -> Arc<Peer> {
     let name = remote.name.clone();
+    let way = Arc::new(acquaint::Way::open(node, &remote));
     let caller = answer::Caller::Node(name.clone());
     let answering = node.clone();
     let carrier = Carrier::new(
-        connect::connectors(node, &remote),
+        connect::connectors(&way, &remote),
         connect::hello(node),
         connect::settings(),
         Arc::new(move |arrival| answer::answer(&answering, caller.clone(), arrival)),
     );
     let peer = Arc::new(Peer {
         mirror: Mirror::open(mirror::file(&node.paths.state, &name)),
+        way,
         remote,
         carrier,
         published: Mutex::default(),
@@ -59,7 +61,10 @@ fn begin(node: &Arc<Node>, remote: Remote) -> Arc<Peer> {
         tasks: Mutex::default(),
     });
     let following = tokio::spawn(mirror_peer(node.clone(), peer.clone())).abort_handle();
-    peer.tasks.lock().unwrap_or_else(PoisonError::into_inner).push(following);
+    let acquainting = tokio::spawn(acquaint::follow(node.clone(), peer.clone())).abort_handle();
+    let mut tasks = peer.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+    tasks.extend([following, acquainting]);
+    drop(tasks);
     let mut peers = node.remotes.peers.write().unwrap_or_else(PoisonError::into_inner);
     if let Some(old) = peers.insert(name, peer.clone()) {
         old.end();
@@ -70,6 +75,7 @@ fn begin(node: &Arc<Node>, remote: Remote) -> Arc<Peer> {
 /// Forgets a node: what runs there goes on, its names and addresses here end.
 pub(crate) async fn remove(node: &Arc<Node>, name: &NodeName) -> Result<(), Problem> {
     let peer = node.remotes.peer(name)?;
+    acquaint::farewell(node, &peer).await;
     node.store.forget_remote(name).await.or_problem()?;
     node.remotes.peers.write().unwrap_or_else(PoisonError::into_inner).remove(name);
     peer.end();

@@ -86,6 +86,12 @@ pub(crate) struct Up {
     /// Wait until healthchecks pass
     #[arg(long)]
     pub(crate) wait: bool,
+    /// Let other machines of a mesh reach its HTTP services, from now on
+    #[arg(long)]
+    pub(crate) ingress: bool,
+    /// Let them no more
+    #[arg(long, conflicts_with = "ingress")]
+    pub(crate) no_ingress: bool,
     /// Fail if it does not exist
     #[arg(long)]
     pub(crate) no_create: bool,

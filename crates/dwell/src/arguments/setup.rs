@@ -82,10 +82,11 @@ pub(crate) struct Trust {
     pub(crate) yes: bool,
 }
 
-/// Let the system resolve dwell's names, and start dwell with the machine
+/// Let the system resolve dwell's names and dwell use ports below 1024, and start it with the machine
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Shows every change before it makes it; --undo takes all of them back.
+Shows every change before it makes it; --undo takes all of them back. On Linux a new binary has to be
+given the right to ports below 1024 again: repeat it after an upgrade.
 
 Examples:
   dwell setup --dry-run
@@ -104,6 +105,9 @@ pub(crate) struct Setup {
     /// Leave the system's resolver alone
     #[arg(long)]
     pub(crate) no_resolver: bool,
+    /// Give dwell no right to ports below 1024
+    #[arg(long)]
+    pub(crate) no_ports: bool,
     /// Do not start dwell with the machine
     #[arg(long)]
     pub(crate) no_service: bool,
@@ -112,12 +116,18 @@ pub(crate) struct Setup {
 /// Look for what does not work, and say what to do
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Ends with exit code 1 when something needs attention.
+Ends with exit code 1 when something needs attention. Other nodes are looked at from here to the
+services there; nothing on them is ever changed.
 
 Examples:
   dwell doctor
-  dwell doctor dns")]
+  dwell doctor dns
+  dwell doctor staging
+  dwell doctor --fix")]
 pub(crate) struct Doctor {
+    /// First try links again, publish names anew, and listen where nothing does
+    #[arg(long)]
+    pub(crate) fix: bool,
     /// Only findings about these: engine, dns, ...
     #[arg(value_name = "SECTION")]
     pub(crate) sections: Vec<String>,

@@ -1,9 +1,10 @@
 //! `doctor`: what works, what does not, and what to do.
 
-use dwell_api::node::{Finding, Findings, Node};
+use dwell_api::node::{Finding, Findings, Node, Repairs};
 use dwell_api::{Client, Problem, endpoint};
+use serde_json::json;
 
-use super::Context;
+use super::{Context, idempotency_key};
 use crate::arguments::setup::Doctor;
 use crate::connect::version_note;
 use crate::failure::{Ended, Failure, usage};
@@ -12,7 +13,12 @@ use crate::output::show;
 /// Shows findings; the exit code is 1 when something needs attention.
 pub(crate) async fn run(it: Doctor, context: &Context) -> Ended {
     let (mut found, answered) = match context.connect().await {
-        Ok(mut client) => (from_node(&mut client).await?, true),
+        Ok(mut client) => {
+            if it.fix {
+                repair(&mut client, context).await?;
+            }
+            (from_node(&mut client).await?, true)
+        }
         Err(Failure::Problem(problem)) => (vec![unreachable(&problem)], false),
         Err(failure) => return Err(failure),
     };
@@ -59,6 +65,13 @@ async fn from_node(client: &mut Client) -> Result<Vec<Finding>, Failure> {
     let of_node: Findings = client.get(endpoint::DOCTOR).await?;
     found.extend(of_node.findings);
     Ok(found)
+}
+
+async fn repair(client: &mut Client, context: &Context) -> Result<(), Failure> {
+    let key = idempotency_key()?;
+    let repairs: Repairs = client.post(endpoint::DOCTOR_REPAIR, &key, &json!({})).await?;
+    repairs.done.iter().for_each(|done| context.output.note(done));
+    Ok(())
 }
 
 fn unreachable(problem: &Problem) -> Finding {

@@ -46,6 +46,7 @@ pub(crate) async fn up(it: arguments::Up, context: &Context) -> Ended {
         wait: it.wait,
         create: None,
         placement: it.placing.flags(),
+        ingress: if it.no_ingress { Some(false) } else { it.ingress.then_some(true) },
         strict: it.placing.strict,
         force: it.force,
         delivery: None,
