@@ -10,13 +10,20 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use dwell_net::mux::{self, Arrival, Incoming, Settings, Side};
+use dwell_net::carrier::Connector;
+use dwell_net::mesh::{Accepted, Identity, Limits, Listener, MeshConnector, Pins};
+use dwell_net::mux::{self, Arrival, Incoming, Mux, Settings, Side};
+use dwell_net::relay::RelayConfig;
 
 const USAGE: &str = "usage: mux_bench far
        mux_bench near <listen> <target> <command> ...
+       mux_bench mesh-far <listen> <folder for identities>
+       mux_bench mesh-near <listen> <target> <address> <folder>
+       mux_bench relay <listen> <target>
        mux_bench sink <listen> | echo <listen>
        mux_bench send <address> <bytes> | rtt <address> <rounds> | idle <address> <connections>";
 
@@ -57,6 +64,11 @@ async fn near(listen: &str, target: &str, command: &[&str]) {
     let write = child.stdin.take().unwrap().into_owned_fd().unwrap();
     let (read, write) = mux::pipes(read, write).unwrap();
     let (mux, _incoming) = mux::start(read, write, Side::Opening, Settings::default());
+    pass(listener, target, &mux).await;
+}
+
+/// Passes every connection through the link.
+async fn pass(listener: tokio::net::TcpListener, target: &str, mux: &Mux) {
     mux.ping().await.unwrap();
     println!("ready");
     loop {
@@ -64,6 +76,45 @@ async fn near(listen: &str, target: &str, command: &[&str]) {
         let stream = mux.open(Bytes::from(target.to_owned())).unwrap();
         tokio::spawn(mux::pump(stream, socket));
     }
+}
+
+/// Answers one node on the mesh, after making an identity for both sides.
+async fn mesh_far(listen: &str, folder: &str) {
+    let (near, far) = (Identity::generate().unwrap(), Identity::generate().unwrap());
+    for (name, identity) in [("near", &near), ("far", &far)] {
+        std::fs::write(format!("{folder}/{name}.pem"), identity.to_pem()).unwrap();
+    }
+    let pins = Arc::new(Pins::default());
+    pins.set([near.fingerprint()]);
+    let address = listen.parse().unwrap();
+    let mut listener = Listener::bind(address, &far, pins, Limits::default()).await.unwrap();
+    println!("ready");
+    while let Some(Accepted { link, .. }) = listener.accept().await {
+        let (_mux, incoming) =
+            mux::start(link.read, link.write, Side::Answering, Settings::default());
+        answer(incoming).await;
+    }
+}
+
+async fn mesh_near(listen: &str, target: &str, address: &str, folder: &str) {
+    let listener = tokio::net::TcpListener::bind(listen).await.unwrap();
+    let read = |name: &str| {
+        let pem = std::fs::read_to_string(format!("{folder}/{name}.pem")).unwrap();
+        Identity::from_pem(&pem).unwrap()
+    };
+    let (near, far) = (read("near"), read("far"));
+    let address = address.parse().unwrap();
+    let connector = MeshConnector::new(address, &near, far.fingerprint()).unwrap();
+    let link = connector.connect().await.unwrap();
+    let (mux, _incoming) = mux::start(link.read, link.write, Side::Opening, Settings::default());
+    pass(listener, target, &mux).await;
+}
+
+/// A plain TCP relay.
+async fn relay(listen: &str, target: &str) {
+    let forward = format!("tcp/{listen}={target}").parse().unwrap();
+    let config = RelayConfig::new(vec![forward]);
+    dwell_net::relay::run(config, std::future::pending()).await.unwrap();
 }
 
 /// Reads everything and says how much it was.
@@ -175,6 +226,14 @@ fn main() {
         ["near", listen, target, command @ ..] if !command.is_empty() => {
             runtime().block_on(near(listen, target, command));
         }
+        ["mesh-far", listen, folder] => runtime().block_on(async {
+            let (listen, folder) = (listen.to_string(), folder.to_string());
+            tokio::spawn(async move { mesh_far(&listen, &folder).await }).await.unwrap();
+        }),
+        ["mesh-near", listen, target, address, folder] => {
+            runtime().block_on(mesh_near(listen, target, address, folder));
+        }
+        ["relay", listen, target] => runtime().block_on(relay(listen, target)),
         ["sink", listen] => sink(listen),
         ["echo", listen] => runtime().block_on(echo(listen)),
         ["send", address, bytes] => send(address, bytes.parse().unwrap()),
