@@ -233,6 +233,19 @@ impl Program {
         Ok(Running { group: Group(child.id()), child })
     }
 
+    /// Starts it so that it outlives this process, writing to a file. The time limit does not
+    /// apply, and dropping what this gives leaves it alone.
+    pub fn detach(&self, output: std::fs::File) -> Result<Child, ProcessError> {
+        let error = output.try_clone().map_err(|e| self.io(e))?;
+        self.command()
+            .kill_on_drop(false)
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(error)
+            .spawn()
+            .map_err(|e| self.io(e))
+    }
+
     /// Runs it to its end and gives what it left, whatever its exit code.
     pub async fn finish(&self) -> Result<Finished, ProcessError> {
         let stdin = if self.input.is_some() { Stdio::piped() } else { Stdio::null() };

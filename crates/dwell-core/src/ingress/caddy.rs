@@ -50,10 +50,11 @@ fn route(names: &[&RouteName], upstreams: &BTreeSet<SocketAddr>, version: Versio
         std::iter::once(name.to_string()).chain(deeper)
     });
     let dials = upstreams.iter().map(|address| json!({"dial": address.to_string()}));
+    // Streams pass at once by themselves. Asking for it (`flush_interval`) has Caddy 2.6 cut answers
+    // that are under way when it is configured anew.
     let mut proxy = json!({
         "handler": "reverse_proxy",
         "upstreams": dials.collect::<Vec<_>>(),
-        "flush_interval": -1,
     });
     if version >= KEEPS_STREAMS
         && let Some(proxy) = proxy.as_object_mut()

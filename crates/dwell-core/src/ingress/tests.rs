@@ -104,8 +104,7 @@ fn caddys_configuration() {
                         {
                           "dial": "10.224.1.3:3000"
                         }
-                      ],
-                      "flush_interval": -1
+                      ]
                     }
                   ],
                   "terminal": true
@@ -129,8 +128,7 @@ fn caddys_configuration() {
                         {
                           "dial": "10.224.1.2:80"
                         }
-                      ],
-                      "flush_interval": -1
+                      ]
                     }
                   ],
                   "terminal": true
@@ -151,8 +149,7 @@ fn caddys_configuration() {
                         {
                           "dial": "10.224.1.3:9000"
                         }
-                      ],
-                      "flush_interval": -1
+                      ]
                     }
                   ],
                   "terminal": true
@@ -173,8 +170,7 @@ fn caddys_configuration() {
                         {
                           "dial": "10.224.1.2:80"
                         }
-                      ],
-                      "flush_interval": -1
+                      ]
                     }
                   ],
                   "terminal": true
