@@ -92,8 +92,6 @@ endpoints! {
     PULL = "/v1/environments/{environment}/pull";
     /// POST with an upgrade: runs a command in an environment's tree, on its node.
     COMMAND = "/v1/environments/{environment}/command";
-    /// POST: recreates an environment, or a service of it, on another node (events).
-    MOVE = "/v1/environments/{environment}/move";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.
     TRUST = "/v1/trust";
 }

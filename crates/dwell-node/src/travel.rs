@@ -12,6 +12,7 @@ use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::environment::Environment;
 use dwell_core::tree::{Tree, TreePath};
 use dwell_core::{EnvironmentName, NodeName, ProjectName};
+use dwell_drivers::process::Program;
 use dwell_drivers::tree::MergeReport;
 use dwell_drivers::tree::travel::{
     self, CreateReceived, Haves, Offer, Source, Store, TakeWork, TravelError,
@@ -64,6 +65,7 @@ pub(crate) async fn send(
     let Some(source) = opened.or_problem()? else {
         return Err(without_git(directory));
     };
+    require_sent(source.root(), extra).await?;
     let offered = source.offer().await.or_problem()?;
     let offer = offered.offer;
     let mut client = node.remotes.client(there).await?;
@@ -76,9 +78,32 @@ pub(crate) async fn send(
     let stream = client.upgrade(&path, TRAVEL, &()).await.map_err(ClientError::into_problem)?;
     let mut notes = offered.notes;
     notes.extend(exchange(&source, &offer, &haves, stream).await?);
-    let _ = extra;
     let sent = serde_json::to_value(&offer).map_err(|e| internal(&e))?;
     Ok(SentSources { sent: Sent(sent), notes })
+}
+
+/// Refuses what services need and git does not send: what it ignores.
+async fn require_sent(root: &Path, needed: &[TreePath]) -> Result<(), Problem> {
+    let mut missing = Vec::new();
+    for path in needed {
+        let place = root.join(path.as_str());
+        let is_something = match std::fs::read_dir(&place) {
+            Ok(mut entries) => entries.next().is_some(),
+            Err(_) => place.is_file(),
+        };
+        let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"];
+        let git = Program::new("git").arg("-C").arg(root).args(list).arg(path.as_str());
+        if is_something && git.run().await.or_problem()?.stdout.is_empty() {
+            missing.push(path.to_string());
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = "services that are to run on another node need files that git ignores";
+    Err(Problem::new(Code::InvalidCompose, message)
+        .hint("only what git does not ignore is sent: track them, or keep these services here")
+        .details(missing))
 }
 
 fn internal(error: &serde_json::Error) -> Problem {

@@ -21,7 +21,7 @@ use crate::node::Node;
 /// How long a node may take to begin its answer to a plain question.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// What this node decides itself, wherever the environment is.
-const DECIDED_HERE: [&str; 6] = ["up", "sync", "pull", "move", "merge", "variables"];
+const DECIDED_HERE: [&str; 5] = ["up", "sync", "pull", "merge", "variables"];
 
 /// Passes a request on when what it is about is on another node.
 pub(super) async fn elsewhere(

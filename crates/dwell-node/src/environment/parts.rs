@@ -67,7 +67,7 @@ pub(super) fn placed(
     if !home.is_local() {
         let label = environment.label();
         return Err(Problem::new(Code::Conflict, format!("`{label}` has its home here"))
-            .hint(format!("`dwell move {label} --to {home}` moves it; `--agent local` keeps its tree here and runs the services there")));
+            .hint(format!("`--agent local` keeps its tree here and runs the services on `{home}`; to have it there, destroy it here first")));
     }
     Ok(placed)
 }

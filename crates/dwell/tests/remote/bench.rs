@@ -56,13 +56,6 @@ impl Bench {
     }
 }
 
-/// A service of an environment as `dwell status` shows it.
-pub(crate) fn service<'a>(status: &'a Value, name: &str) -> &'a Value {
-    let services = status["services"].as_array().expect("services are shown");
-    let found = services.iter().find(|service| service["name"] == name);
-    found.unwrap_or_else(|| panic!("{name} is not shown: {status}"))
-}
-
 fn post(home: &TestHome, path: &str, body: &str) -> Value {
     let key = format!("idempotency-key: {path}-{:?}", Instant::now());
     call(

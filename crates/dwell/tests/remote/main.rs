@@ -12,7 +12,5 @@ mod admission;
 mod bench;
 mod hybrid;
 mod link;
-mod postgres;
-mod shop;
 mod whole;
 mod work;

@@ -34,7 +34,7 @@ pub(super) async fn elsewhere(
         if let Some(other) = wanted.filter(|wanted| **wanted != there) {
             let message = format!("environment `{name}` has its home on node `{there}`");
             return Err(Problem::new(Code::Conflict, message)
-                .hint(format!("`dwell move {name} --to {other}` moves it")));
+                .hint(format!("destroy it there first to have it on `{other}`")));
         }
         return Ok(Some((there, Some(id))));
     }
