@@ -115,13 +115,17 @@ fn packages(facts: &HostFacts, missing: &[Program], plan: &mut Plan) -> Result<(
         return Err(PrepareError::Distribution { os: facts.os_name.clone(), missing });
     }
     let mut names: Vec<&str> = Vec::new();
+    let mut newer_compose = false;
     for program in missing {
         match program {
             Program::Docker if facts.candidates.contains_key("docker-ce") => {
                 names.extend(["docker-ce", "docker-ce-cli", "containerd.io"]);
             }
             Program::Docker => names.push("docker.io"),
-            Program::Compose => names.push(compose(facts, plan)?),
+            Program::Compose => match compose(facts, plan)? {
+                Some(package) => names.push(package),
+                None => newer_compose = true,
+            },
             Program::Git => names.push("git"),
             Program::Tmux => names.push("tmux"),
             Program::Rsync => names.push("rsync"),
@@ -134,13 +138,19 @@ fn packages(facts: &HostFacts, missing: &[Program], plan: &mut Plan) -> Result<(
             }
         }
     }
-    if plan.steps.is_empty() {
-        plan.steps.push(Step::root("refresh the lists of packages", &["apt-get", "update"]));
+    if !names.is_empty() {
+        if plan.steps.is_empty() {
+            plan.steps.push(Step::root("refresh the lists of packages", &["apt-get", "update"]));
+        }
+        let title = format!("install {}", names.join(", "));
+        let mut words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install"];
+        words.extend(["--yes", "--no-install-recommends"]);
+        words.extend(&names);
+        plan.steps.push(Step::root(&title, &words));
     }
-    let mut words = vec!["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes"];
-    words.push("--no-install-recommends");
-    words.extend(&names);
-    plan.steps.push(Step::root(&format!("install {}", names.join(", ")), &words));
+    if newer_compose {
+        plan.steps.push(step::newer_compose());
+    }
     Ok(())
 }
 
@@ -148,35 +158,44 @@ fn no_package(facts: &HostFacts, program: Program) -> PrepareError {
     PrepareError::NoPackage { os: facts.os_name.clone(), program, oldest: program.oldest() }
 }
 
-/// The package with the compose plugin. Where the distribution's is too old, Docker's own
-/// packages are made known first.
-fn compose(facts: &HostFacts, plan: &mut Plan) -> Result<&'static str, PrepareError> {
+/// The package with the compose plugin; none where a newer release's is taken. Where Ubuntu's is
+/// too old, Docker's own packages are made known first.
+fn compose(facts: &HostFacts, plan: &mut Plan) -> Result<Option<&'static str>, PrepareError> {
     let known = ["docker-compose-plugin", "docker-compose-v2", "docker-compose"];
     let oldest = Program::Compose.oldest();
     let new = |name: &&str| facts.candidates.get(*name).is_some_and(|version| *version >= oldest);
     if let Some(name) = known.into_iter().find(new) {
-        return Ok(name);
+        return Ok(Some(name));
     }
     let version = facts.os_version.unwrap_or_default();
     // A fresh machine has no lists of packages that would tell.
     if facts.candidates.is_empty() {
         match facts.os.as_str() {
-            "debian" if version >= 13 => return Ok("docker-compose"),
-            "ubuntu" if version >= 24 => return Ok("docker-compose-v2"),
+            "debian" if version >= 13 => return Ok(Some("docker-compose")),
+            "ubuntu" if version >= 24 => return Ok(Some("docker-compose-v2")),
             _ => {}
         }
     }
     let named =
         !facts.codename.is_empty() && facts.codename.bytes().all(|b| b.is_ascii_lowercase());
-    if !matches!(facts.os.as_str(), "debian" | "ubuntu") || !named {
-        return Err(no_package(facts, Program::Compose));
+    match facts.os.as_str() {
+        "debian" => {
+            plan.notes.push(format!(
+                "`{}` has no compose plugin that is new enough; Debian 13's is taken",
+                facts.os_name
+            ));
+            Ok(None)
+        }
+        "ubuntu" if named => {
+            plan.steps.extend(step::docker_source(&facts.codename));
+            plan.notes.push(format!(
+                "`{}` has no compose plugin that is new enough; Docker's own packages are added",
+                facts.os_name
+            ));
+            Ok(Some("docker-compose-plugin"))
+        }
+        _ => Err(no_package(facts, Program::Compose)),
     }
-    plan.steps.extend(step::docker_source(&facts.os, &facts.codename));
-    plan.notes.push(format!(
-        "`{}` has no compose plugin that is new enough; Docker's own packages are added",
-        facts.os_name
-    ));
-    Ok("docker-compose-plugin")
 }
 
 /// The engine runs, and the user may use it.

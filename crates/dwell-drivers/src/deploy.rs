@@ -12,9 +12,9 @@ use std::time::Duration;
 use crate::ssh::{self, Destination, SshError, Why, quoted};
 
 pub use binary::Binary;
-pub use facts::{Engine, Facts, Installed, Rights};
+pub use facts::{Facts, Installed};
 pub use plan::{Plan, plan};
-pub use prepare::{Step, apply, apply_in_terminal, prepare};
+pub use prepare::{apply, apply_in_terminal};
 
 /// The version of this dwell, which is what it puts on nodes.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -89,18 +89,6 @@ pub enum DeployError {
         /// Where it would be.
         path: PathBuf,
     },
-    /// The node's system is not one whose packages are known.
-    #[error("the node runs {system}; only Debian and Ubuntu can be prepared")]
-    Distribution {
-        /// The distribution, or the system.
-        system: String,
-    },
-    /// The node's user is not root and cannot become it.
-    #[error("this takes root, and {user} is not root there and has no sudo without a password")]
-    NoRights {
-        /// The user.
-        user: String,
-    },
     /// The node has a newer dwell.
     #[error("the node has dwell {found}, which is newer than this one, {VERSION}")]
     Newer {
@@ -151,13 +139,6 @@ impl DeployError {
                  put it at `{}`",
                 path.display()
             )),
-            Self::Distribution { .. } => {
-                Some("install Docker with compose 2.x, git, rsync and tmux there by hand".into())
-            }
-            Self::NoRights { .. } => Some(
-                "run it in a terminal, where sudo can ask, or register the node with `--user root`"
-                    .into(),
-            ),
             Self::Newer { .. } => Some("upgrade dwell here".into()),
             Self::DiskFull { .. } => Some("make room in the user's home directory there".into()),
             Self::Unreadable { .. } => None,
@@ -184,7 +165,7 @@ pub fn script(words: &str) -> String {
 /// # Errors
 /// When the connection fails or the answer is not understood.
 pub async fn facts(destination: &Destination) -> Result<Facts, DeployError> {
-    let script = format!("{PLACE}{}", facts::SCRIPT);
+    let script = format!("{PLACE}{}", facts::script());
     let answer = ssh::run(destination, &script, b"", FACTS_LIMIT).await?;
     facts::parse(&answer.text())
         .map_err(|reason| DeployError::Facts { destination: destination.to_string(), reason })

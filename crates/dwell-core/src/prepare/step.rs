@@ -34,9 +34,39 @@ impl Step {
     }
 }
 
-/// The steps that make Docker's own packages known to apt. The names are the caller's to check.
-pub(super) fn docker_source(os: &str, codename: &str) -> [Step; 4] {
-    let place = format!("https://download.docker.com/linux/{os}");
+/// Takes the compose plugin out of Debian 13's package, which apt checks against Debian's archive
+/// keys as any other, without making that release known to the system. It is one program that
+/// needs libc only.
+const NEWER_COMPOSE: &str = r#"set -eu
+keys=/usr/share/keyrings/debian-archive-keyring.gpg
+[ -e "$keys" ] || env DEBIAN_FRONTEND=noninteractive apt-get install --yes debian-archive-keyring
+mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+    grep -v '^ *#' | grep -oE 'https?://[^ ]+/debian/?( |$)' | head -n 1 | tr -d ' ' || true)
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+chmod 755 "$place"
+mkdir -p "$place/lists/partial" "$place/cache/archives/partial"
+echo "deb [signed-by=$keys] ${mirror:-http://deb.debian.org/debian} trixie main" > "$place/sources"
+get() {
+    apt-get -o Dir::Etc::SourceList="$place/sources" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::State::Lists="$place/lists" -o Dir::Cache="$place/cache" -o APT::Sandbox::User=root "$@"
+}
+get update
+cd "$place"
+get download docker-compose
+dpkg -x docker-compose_*.deb .
+install -D -m 755 usr/libexec/docker/cli-plugins/docker-compose \
+    /usr/local/lib/docker/cli-plugins/docker-compose"#;
+
+/// The step that brings a compose plugin to a Debian whose own is too old.
+pub(super) fn newer_compose() -> Step {
+    Step::root("install the compose plugin of Debian 13", &["sh", "-c", NEWER_COMPOSE])
+}
+
+/// The steps that make Docker's own packages known to an Ubuntu's apt. The code name is the
+/// caller's to check.
+pub(super) fn docker_source(codename: &str) -> [Step; 4] {
+    let place = "https://download.docker.com/linux/ubuntu";
     let key = "/etc/apt/keyrings/docker.asc";
     let write = format!(
         "set -e; umask 022; mkdir -p /etc/apt/keyrings; \

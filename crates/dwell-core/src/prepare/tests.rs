@@ -55,7 +55,8 @@ fn planned(text: &str, ingress: bool) -> Result<(HostFacts, Plan), PrepareError>
 
 fn shown(text: &str, ingress: bool) -> String {
     let (facts, plan) = planned(text, ingress).unwrap();
-    let steps = plan.steps.iter().map(|s| format!("{}: {}", s.title, s.line(facts.is_root())));
+    let line = |step: &Step| step.line(facts.is_root()).lines().next().unwrap().to_owned();
+    let steps = plan.steps.iter().map(|s| format!("{}: {}", s.title, line(s)));
     let notes = plan.notes.iter().map(|note| format!("note: {note}"));
     steps.chain(notes).collect::<Vec<_>>().join("\n")
 }
@@ -64,12 +65,10 @@ fn shown(text: &str, ingress: bool) -> String {
 fn a_bare_host_lacks_everything() {
     insta::assert_snapshot!(shown(DEBIAN, true), @r#"
     refresh the lists of packages: apt-get update
-    install ca-certificates, curl: env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends ca-certificates curl
-    add Docker's source of packages: sh -c 'set -e; umask 022; mkdir -p /etc/apt/keyrings; curl -fsSL --retry 3 --max-time 60 -o /etc/apt/keyrings/docker.asc.part https://download.docker.com/linux/debian/gpg; mv /etc/apt/keyrings/docker.asc.part /etc/apt/keyrings/docker.asc; echo "deb [arch=$(dpkg --print-architecture) signed-by=/etc/apt/keyrings/docker.asc] https://download.docker.com/linux/debian bookworm stable" > /etc/apt/sources.list.d/docker.list'
-    refresh the lists of packages again: apt-get update
-    install docker.io, docker-compose-plugin, git, tmux, rsync, caddy: env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends docker.io docker-compose-plugin git tmux rsync caddy
+    install docker.io, git, tmux, rsync, caddy: env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends docker.io git tmux rsync caddy
+    install the compose plugin of Debian 13: sh -c 'set -eu
     start the engine, now and at boot: service docker start
-    note: `Debian GNU/Linux 12 (bookworm)` has no compose plugin that is new enough; Docker's own packages are added
+    note: `Debian GNU/Linux 12 (bookworm)` has no compose plugin that is new enough; Debian 13's is taken
     note: no systemd runs there: dwell starts with the first connection, not at boot
     "#);
     insta::assert_snapshot!(shown(UBUNTU, true), @r"
@@ -133,7 +132,10 @@ fn packages_come_from_where_they_are_new_enough() {
         "end=yes",
         "candidate=docker-compose 1.29.2-3\ncandidate=docker.io 20.10\nend=yes",
     );
-    assert!(shown(&known, false).contains("download.docker.com/linux/debian bookworm stable"));
+    assert!(shown(&known, false).contains("install the compose plugin of Debian 13"));
+    let jammy =
+        UBUNTU.replace("candidate=docker-compose-v2 2.27.1", "candidate=docker-compose-v2 1.0.0");
+    assert!(shown(&jammy, false).contains("https://download.docker.com/linux/ubuntu noble stable"));
     assert_eq!(
         planned(&known, true).unwrap_err().to_string(),
         "no package of `Debian GNU/Linux 12 (bookworm)` has caddy 2.4.0 or newer"
@@ -174,7 +176,9 @@ fn a_hosts_words_do_not_become_commands() {
         .replace("os_codename=bookworm", "os_codename=x; rm -rf /")
         .replace("os=debian", "os=ubuntu$(id)");
     assert!(planned(&hostile, false).is_err());
-    let hostile = DEBIAN.replace("os_codename=bookworm", "os_codename=Book`id`");
+    let hostile = UBUNTU
+        .replace("os_codename=noble", "os_codename=Book`id`")
+        .replace("docker-compose-v2 2.27.1", "docker-compose-v2 1.0.0");
     assert!(matches!(planned(&hostile, false), Err(PrepareError::NoPackage { .. })));
     let name = DEBIAN.replace("os_name=", "os_name=\x1b[2J");
     assert!(!planned(&name, false).unwrap().0.os_name.contains('\x1b'));

@@ -29,7 +29,7 @@ impl Binary {
         if facts.system != "Linux" {
             return Err(DeployError::System { system: facts.system.clone() });
         }
-        let architecture = architecture(&facts.architecture);
+        let architecture = architecture(&facts.machine.architecture);
         let here = (std::env::consts::OS, std::env::consts::ARCH);
         let path = match here == ("linux", architecture) {
             true => own.to_owned(),
@@ -76,11 +76,14 @@ fn architecture(machine: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::facts::tests::bare;
     use super::*;
 
     fn node(system: &str, architecture: &str) -> Facts {
-        let (system, architecture) = (system.into(), architecture.into());
-        Facts { system, architecture, ..Facts::default() }
+        let mut facts = bare();
+        facts.system = system.to_owned();
+        facts.machine.architecture = architecture.to_owned();
+        facts
     }
 
     #[test]

@@ -50,12 +50,13 @@ fn is_newer(this: &str, than: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::Installed;
+    use super::super::facts::tests::bare;
     use super::*;
 
     fn decide(hash: Option<&str>, version: Option<&str>, free: u64) -> Result<Plan, DeployError> {
         let version = version.map(str::to_owned);
         let installed = hash.map(|hash| Installed { hash: hash.into(), version });
-        let facts = Facts { installed, free, ..Facts::default() };
+        let facts = Facts { installed, free, ..bare() };
         plan(&facts, &Binary { path: "/dwell".into(), hash: "aa".into(), size: 100 })
     }
 

@@ -149,12 +149,11 @@ fn problem(name: &NodeName, error: DeployError) -> Problem {
             }
             _ => Code::NodeUnreachable,
         },
-        DeployError::System { .. } | DeployError::Distribution { .. } => Code::InvalidArgument,
+        DeployError::System { .. } => Code::InvalidArgument,
         DeployError::Newer { .. } => Code::Conflict,
         DeployError::DiskFull { .. } => Code::DiskFull,
         DeployError::NoBinary { .. } => Code::ToolMissing,
         DeployError::Facts { .. }
-        | DeployError::NoRights { .. }
         | DeployError::Unreadable { .. }
         | DeployError::Damaged
         | DeployError::DoesNotRun { .. }

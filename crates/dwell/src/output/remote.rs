@@ -2,7 +2,8 @@
 
 use dwell_api::remote::{LinkState, Machine, Pong, RemoteNode};
 use dwell_core::NodeName;
-use dwell_drivers::deploy::{Engine, Facts};
+use dwell_core::prepare::Program;
+use dwell_drivers::deploy::Facts;
 
 use super::show::{age, counted};
 use super::{Style, Table};
@@ -72,27 +73,22 @@ pub(crate) fn added(node: &RemoteNode, facts: &Facts, style: Style) -> String {
         _ => "not linked yet".to_owned(),
     };
     let version = node.hello.as_ref().map(|hello| hello.version.as_str()).unwrap_or_default();
-    let engine = match &facts.engine {
-        Engine::Answers(engine) => format!(", Docker {engine}"),
-        Engine::Fails(_) | Engine::Missing => String::new(),
-    };
+    let docker = facts.machine.programs.get(&Program::Docker).filter(|_| facts.machine.engine);
+    let engine = docker.map(|version| format!(", Docker {version}")).unwrap_or_default();
     format!("{name} is ready: dwell {version} on {}, {link}{engine}\n", facts.host)
 }
 
 /// What a node lacks, a line each.
 pub(crate) fn missing(facts: &Facts, name: &NodeName) -> Vec<String> {
-    let mut lacks = Vec::new();
-    match &facts.engine {
-        Engine::Answers(_) if facts.compose.is_none() => {
-            lacks.push("Docker's compose plugin".into());
-        }
-        Engine::Answers(_) => {}
-        Engine::Fails(why) => lacks.push(format!("a Docker engine that answers ({why})")),
-        Engine::Missing => lacks.push("Docker".to_owned()),
+    let machine = &facts.machine;
+    let needed = Program::ALL.into_iter().filter(|program| *program != Program::Caddy);
+    let mut lacks: Vec<String> = needed
+        .filter(|program| !machine.has(*program))
+        .map(|program| format!("{program} {} or newer", program.oldest()))
+        .collect();
+    if machine.has(Program::Docker) && !machine.engine {
+        lacks.push("a Docker engine that answers its user".to_owned());
     }
-    let tools = [("git", &facts.git), ("rsync", &facts.rsync), ("tmux", &facts.tmux)];
-    let absent = tools.iter().filter(|(_, found)| found.is_none());
-    lacks.extend(absent.map(|(tool, _)| (*tool).to_owned()));
     let line =
         |what: String| format!("{name} lacks {what}: `dwell remote init {name}` prepares it");
     lacks.into_iter().map(line).collect()
@@ -260,12 +256,5 @@ mod tests {
         b: unknown: node `b` cannot be reached
           fix: wait
         ");
-    }
-
-    #[test]
-    fn what_a_bare_machine_lacks_is_told() {
-        let lacks = missing(&Facts::default(), &"a".parse().unwrap());
-        assert_eq!(lacks.len(), 4);
-        assert_eq!(lacks[0], "a lacks Docker: `dwell remote init a` prepares it");
     }
 }
