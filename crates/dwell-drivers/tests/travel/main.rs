@@ -9,8 +9,10 @@
 )]
 
 mod arrive;
+mod extra;
 mod node;
 mod odd;
+mod plain;
 mod refuse;
 mod resume;
 mod sync;
