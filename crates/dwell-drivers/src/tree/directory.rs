@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::create::{growing_place, plain};
@@ -10,6 +11,7 @@ use super::diff::DiffOptions;
 use super::ignore::{self, Ignore};
 use super::manifest::{self, Item, Manifest, Plan};
 use super::notes::Notes;
+use super::travel::plain::{changed_here, is_sent};
 use super::walk::{self, Leave};
 use super::{CreateTree, MergeReport, Scratch, Tree, TreeError, TreeKind, independent, memory};
 use super::{on_files, private_directory, render};
@@ -84,6 +86,10 @@ fn look(tree: &Tree, state: &Path) -> Result<Sides, TreeError> {
 pub(crate) async fn changed(tree: &Tree, state: &Path) -> Result<Vec<PathBuf>, TreeError> {
     let (tree, state) = (tree.clone(), state.to_owned());
     on_files(move || {
+        if is_sent(&state) {
+            let changed = changed_here(&tree.root, &state)?;
+            return Ok(changed.into_iter().map(|(_, path)| path).collect());
+        }
         let sides = look(&tree, &state)?;
         Ok(changes(&sides, &tree))
     })
@@ -229,12 +235,31 @@ fn same_bytes(a: &Path, b: &Path) -> io::Result<bool> {
     }
 }
 
+/// The names of the files that the environment changed: without git, what another node sent is
+/// not kept to be compared with.
+async fn names(tree: &Tree, state: &Path, options: DiffOptions) -> Result<Vec<u8>, TreeError> {
+    let (root, state) = (tree.root.clone(), state.to_owned());
+    let changed = on_files(move || changed_here(&root, &state)).await?;
+    let mut text = Vec::new();
+    for (letter, path) in changed {
+        if !options.name_only {
+            text.extend_from_slice(format!("{letter}\t").as_bytes());
+        }
+        text.extend_from_slice(path.as_os_str().as_bytes());
+        text.push(b'\n');
+    }
+    Ok(text)
+}
+
 /// The environment's changes as a unified diff against the source.
 pub(crate) async fn diff(
     tree: &Tree,
     state: &Path,
     options: DiffOptions,
 ) -> Result<Vec<u8>, TreeError> {
+    if is_sent(state) {
+        return names(tree, state, options).await;
+    }
     let scratch = Scratch::new(state)?;
     let (place, owned, memory_of) = (scratch.path().to_owned(), tree.clone(), state.to_owned());
     on_files(move || {

@@ -61,8 +61,8 @@ fn item(path: &Path) -> Option<Item> {
     }
 }
 
-/// Writes the record of the common state.
-pub(crate) fn write(state: &Path, manifest: &Manifest) -> Result<(), TreeError> {
+/// A manifest as bytes: for each path its item, a tab, the path, and a NUL.
+pub(crate) fn encode(manifest: &Manifest) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (path, item) in manifest {
         let head = match item {
@@ -74,9 +74,19 @@ pub(crate) fn write(state: &Path, manifest: &Manifest) -> Result<(), TreeError> 
         bytes.extend_from_slice(path.as_os_str().as_bytes());
         bytes.push(0);
     }
+    bytes
+}
+
+/// Reads what [`encode`] wrote; `None` where it is damaged.
+pub(crate) fn decode(bytes: &[u8]) -> Option<Manifest> {
+    bytes.split(|byte| *byte == 0).filter(|record| !record.is_empty()).map(parse).collect()
+}
+
+/// Writes the record of the common state.
+pub(crate) fn write(state: &Path, manifest: &Manifest) -> Result<(), TreeError> {
     super::private_directory(&memory(state))?;
     let (new, file) = (memory(state).join("manifest.new"), memory(state).join("manifest"));
-    fs::write(&new, bytes).map_err(|e| TreeError::io(&new, e))?;
+    fs::write(&new, encode(manifest)).map_err(|e| TreeError::io(&new, e))?;
     fs::rename(&new, &file).map_err(|e| TreeError::io(&file, e))
 }
 
@@ -84,9 +94,7 @@ pub(crate) fn write(state: &Path, manifest: &Manifest) -> Result<(), TreeError> 
 pub(crate) fn read(state: &Path) -> Result<Manifest, TreeError> {
     let path = memory(state).join("manifest");
     let bytes = fs::read(&path).map_err(|e| TreeError::io(&path, e))?;
-    let records = bytes.split(|byte| *byte == 0).filter(|record| !record.is_empty());
-    let parsed: Option<Manifest> = records.map(parse).collect();
-    parsed.ok_or(TreeError::Memory { path, why: "a line is damaged" })
+    decode(&bytes).ok_or(TreeError::Memory { path, why: "a line is damaged" })
 }
 
 fn parse(record: &[u8]) -> Option<(PathBuf, Item)> {

@@ -56,7 +56,7 @@ pub(crate) fn copy_matching(
 }
 
 /// The paths that a pattern matches, relative to the root.
-fn expand(pattern: &str, root: &Path) -> Result<Vec<PathBuf>, TreeError> {
+pub(crate) fn expand(pattern: &str, root: &Path) -> Result<Vec<PathBuf>, TreeError> {
     let refuse = |why| TreeError::Pattern { pattern: pattern.to_owned(), why };
     let path = Path::new(pattern);
     let plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);

@@ -9,9 +9,11 @@
 )]
 
 mod arrive;
+mod extra;
 mod leave;
 mod node;
 mod odd;
+mod plain;
 mod refuse;
 mod resume;
 mod sync;

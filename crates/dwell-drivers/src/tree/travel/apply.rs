@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::error::TravelError;
+use super::plain;
 use super::record::{Lock, Record};
 use super::store::{Arrived, Store};
 use super::wire::Offer;
@@ -13,7 +14,7 @@ use crate::tree::base::snapshot_commit;
 use crate::tree::integrate::{History, Side, count_new, integrate};
 use crate::tree::merge::side_of_tree;
 use crate::tree::snapshot::{Snapshot, differing, private_git};
-use crate::tree::{MergeReport, Scratch, Tree, base, render};
+use crate::tree::{MergeReport, Scratch, Tree, base, on_files, render};
 
 /// What became of a tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +120,12 @@ async fn common(
 /// # Errors
 /// When the tree came from no other node, or git fails.
 pub async fn changed(tree: &Tree, state: &Path) -> Result<Changed, TravelError> {
+    if plain::is_sent(state) {
+        let (root, state) = (tree.root.clone(), state.to_owned());
+        let changed = on_files(move || plain::changed_here(&root, &state)).await?;
+        let files = changed.into_iter().map(|(_, path)| path).collect();
+        return Ok(Changed { commits: 0, files });
+    }
     let record = Record::of(state, &tree.root)?;
     let scratch = Scratch::new(state)?;
     let side = side_of_tree(tree, state, &scratch).await?;

@@ -1,7 +1,7 @@
 //! Files below a root that somebody else may be changing: every step from the root down is a
 //! directory and no link, and a file appears under its name whole or not at all.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path};
@@ -80,7 +80,7 @@ impl Spot {
     }
 
     /// A new file beside this one, only for the user.
-    pub(crate) fn begin(&self) -> io::Result<Fresh<'_>> {
+    pub(crate) fn begin(self) -> io::Result<Fresh> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let name = format!(".dwell-new.{:016x}", u64::from_le_bytes(random));
@@ -93,33 +93,29 @@ impl Spot {
     pub(crate) fn remove(&self) -> io::Result<()> {
         Ok(fs::unlinkat(&self.directory, &self.name, AtFlags::empty())?)
     }
-
-    fn path(&self) -> &OsStr {
-        &self.name
-    }
 }
 
 /// A file that is being written and has no name of its own yet; it goes with its owner.
 #[derive(Debug)]
-pub(crate) struct Fresh<'a> {
-    spot: &'a Spot,
-    name: String,
+pub(crate) struct Fresh {
+    pub(crate) spot: Spot,
     pub(crate) file: std::fs::File,
+    name: String,
     placed: bool,
 }
 
-impl Fresh<'_> {
+impl Fresh {
     /// Gives it its mode and its name, in place of what is there.
     pub(crate) fn place(mut self, mode: u32) -> io::Result<()> {
         fs::fchmod(self.file.as_fd(), Mode::from_raw_mode(mode & 0o777))?;
         let directory = &self.spot.directory;
-        fs::renameat(directory, &self.name, directory, self.spot.path())?;
+        fs::renameat(directory, &self.name, directory, &self.spot.name)?;
         self.placed = true;
         Ok(())
     }
 }
 
-impl Drop for Fresh<'_> {
+impl Drop for Fresh {
     fn drop(&mut self) {
         if !self.placed {
             let _ = fs::unlinkat(&self.spot.directory, &self.name, AtFlags::empty());

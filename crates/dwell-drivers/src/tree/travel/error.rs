@@ -64,6 +64,20 @@ pub enum TravelError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A file changed while it was being sent.
+    #[error("{} changed while it was being sent", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Most of the source's files have gone, as when its disk is not there.
+    #[error("{removed} of {of} files have gone from the source")]
+    Vanished {
+        /// How many.
+        removed: usize,
+        /// How many were sent last.
+        of: usize,
+    },
     /// The environment's tree came from no other node.
     #[error("{} was not made from what another node sent", path.display())]
     NotSent {

@@ -7,6 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 
 use super::error::TravelError;
 use super::record::{Lock, Record, source_head};
+use super::secret::Secrets;
 use super::source::{Offered, Source, object};
 use super::wire::{Head, LONGEST_LINE, Offer, Own, VERSION};
 use crate::git::{Discovered, Git, ObjectFormat, Repository};
@@ -43,7 +44,7 @@ impl Source {
             content: object(&source.snapshot(head, &side.snapshot.tree).await?)?,
             tree: object(&side.snapshot.tree)?,
         });
-        Ok((source, Offered { offer, notes: Vec::new() }))
+        Ok((source, Offered { offer, notes: Vec::new(), secrets: Secrets::default() }))
     }
 }
 

@@ -85,10 +85,10 @@ pub(crate) fn refuse_elsewhere(
     state: &Path,
     verb: &'static str,
 ) -> Result<(), TreeError> {
-    match Record::read(state)? {
-        Some(_) => Err(TreeError::Elsewhere { path: tree.root.clone(), verb }),
-        None => Ok(()),
+    if super::plain::is_sent(state) || Record::read(state)?.is_some() {
+        return Err(TreeError::Elsewhere { path: tree.root.clone(), verb });
     }
+    Ok(())
 }
 
 /// The right to work on an environment's tree, given back when it is dropped.

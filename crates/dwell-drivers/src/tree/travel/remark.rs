@@ -1,23 +1,26 @@
 //! What a person should know about a source that is sent: what stays behind.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::TravelError;
+use super::secret::{Secrets, looks_secret};
 use super::source::Source;
 use crate::git::index::{self, Index};
 use crate::git::split_paths;
 use crate::tree::notes::Notes;
 use crate::tree::snapshot::Snapshot;
 
-/// Looks for what a snapshot does not hold; `bad` are lines of rules that are not understood.
+/// Looks for what a snapshot does not hold, and for what looks secret; `bad` are lines of rules that are not understood.
 pub(crate) async fn remarks(
     source: &Source,
     snapshot: &Snapshot,
     others: &[u8],
     bad: Vec<String>,
-) -> Result<Vec<String>, TravelError> {
+) -> Result<(Vec<String>, Secrets), TravelError> {
+    let mut secrets = Secrets::default();
     let mut notes = Notes::default();
     let repository = &source.repository;
     if let Some(what) = repository.busy_with() {
@@ -30,6 +33,8 @@ pub(crate) async fn remarks(
         let path = path.display();
         notes.add(format!("{path} is a repository of its own and is not sent"));
     }
+    let secret = split_paths(others).into_iter().filter(|path| looks_secret(path));
+    secrets.left_out.extend(secret.map(|path| path.display().to_string()));
     let bytes = fs::read(&snapshot.index).unwrap_or_default();
     // An index that is not understood says nothing here; git itself can use it.
     if let Ok(index) = Index::parse(bytes, repository.hash_length) {
@@ -39,11 +44,14 @@ pub(crate) async fn remarks(
                 path.display()
             ));
         }
+        let paths = index.entries().iter().map(|entry| Path::new(OsStr::from_bytes(&entry.path)));
+        let secret = paths.filter(|path| looks_secret(path));
+        secrets.sent.extend(secret.map(|path| path.display().to_string()));
         if attributes_name_lfs(&repository.root, &index) {
             note_pointers(source, snapshot, &mut notes).await?;
         }
     }
-    Ok(notes.into_vec())
+    Ok((notes.into_vec(), secrets))
 }
 
 fn submodules(index: &Index) -> impl Iterator<Item = PathBuf> {

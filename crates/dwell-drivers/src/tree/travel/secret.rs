@@ -57,12 +57,12 @@ const NAMES: [&str; 24] = [
 ];
 
 /// Names whose meaning is in the directory that they are in.
-const PLACES: [(&str, &str); 3] = [(".docker", "config.json"), (".kube", "config"), (".aws", "config")];
+const PLACES: [(&str, &str); 3] =
+    [(".docker", "config.json"), (".kube", "config"), (".aws", "config")];
 
 /// What the name of a key or a store of keys ends with.
-const ENDINGS: [&str; 11] = [
-    "pem", "key", "p12", "pfx", "jks", "keystore", "kdbx", "ppk", "env", "tfvars", "p8",
-];
+const ENDINGS: [&str; 11] =
+    ["pem", "key", "p12", "pfx", "jks", "keystore", "kdbx", "ppk", "env", "tfvars", "p8"];
 
 /// Stems that hold secrets where they are data rather than a program.
 const STEMS: [&str; 7] = [

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::error::TravelError;
+use super::secret::Secrets;
 use super::source::{Offered, Source};
 use super::stamp_of;
 use super::wire::Offer;
@@ -37,6 +38,7 @@ struct Record {
     index: Option<Stamp>,
     offer: Offer,
     notes: Vec<String>,
+    secrets: Secrets,
 }
 
 fn index_file(state: &Path) -> PathBuf {
@@ -84,6 +86,7 @@ impl Seen {
             index: stamp_of(&kept),
             offer: offered.offer.clone(),
             notes: offered.notes.clone(),
+            secrets: offered.secrets.clone(),
         };
         let text = serde_json::to_vec(&record).map_err(|error| TravelError::wire(&error))?;
         let file = record_file(&source.state);
@@ -110,7 +113,11 @@ pub(crate) async fn recall(source: &Source) -> Result<Option<Offered>, TravelErr
         && hash(&others) == record.others
         && kept
             .is_some_and(|kept| seen.steering.iter().flatten().all(|s| s.modified < kept.modified));
-    Ok(same.then_some(Offered { offer: record.offer, notes: record.notes }))
+    Ok(same.then_some(Offered {
+        offer: record.offer,
+        notes: record.notes,
+        secrets: record.secrets,
+    }))
 }
 
 /// Whether every file still has the stamp that the kept index has for it.

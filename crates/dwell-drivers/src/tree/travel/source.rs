@@ -9,6 +9,7 @@ use dwell_core::tree::TreePath;
 
 use super::error::TravelError;
 use super::remark::remarks;
+use super::secret::{Secrets, looks_secret};
 use super::seen::{self, Seen};
 use super::wire::{Identity, Offer};
 use crate::git::{Discovered, Git, ObjectFormat, ObjectName, Repository};
@@ -32,6 +33,8 @@ pub struct Offered {
     pub offer: Offer,
     /// What is not part of it, submodules for instance.
     pub notes: Vec<String>,
+    /// Files that look secret: git keeps those that are sent. Untracked ones are left out.
+    pub secrets: Secrets,
 }
 
 impl Source {
@@ -88,12 +91,12 @@ impl Source {
         let repository = Repository { head: self.git().head().await?, ..self.repository.clone() };
         let scratch = Scratch::new(&self.state)?;
         let (rules, bad) = self.rules();
-        let leave = |path: &Path| self.leaves_out(&rules, path);
+        let leave = |path: &Path| self.leaves_out(&rules, path) || looks_secret(path);
         let (snapshot, others) =
             Snapshot::take_leaving(&repository, &self.state, &scratch, leave).await?;
         let offer = self.describe(&repository, &snapshot.tree).await?;
-        let notes = remarks(self, &snapshot, &others, bad).await?;
-        let offered = Offered { offer, notes };
+        let (notes, secrets) = remarks(self, &snapshot, &others, bad).await?;
+        let offered = Offered { offer, notes, secrets };
         seen.keep(self, &snapshot.index, &others, &offered)?;
         Ok(offered)
     }

@@ -191,8 +191,13 @@ impl<R: AsyncRead + Unpin + Send> Incoming<R> {
     /// Reads the line before a part.
     pub(crate) async fn part(&mut self) -> Result<Part, TravelError> {
         let part = self.line().await?;
-        self.ended = false;
+        self.begin();
         Ok(part)
+    }
+
+    /// Begins to read chunks.
+    pub(crate) fn begin(&mut self) {
+        self.ended = false;
     }
 
     /// Reads what is left of a part, whatever it is.
