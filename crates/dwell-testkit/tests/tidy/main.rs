@@ -18,16 +18,18 @@ fn root() -> PathBuf {
 
 /// What cargo knows of the workspace and of all packages that this platform links.
 fn metadata() -> Value {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let platform = host();
-    let output = Command::new(cargo)
-        .args(["metadata", "--offline", "--locked", "--format-version", "1"])
-        .args(["--filter-platform", &platform])
-        .current_dir(root())
-        .output()
-        .unwrap();
+    let all = ["metadata", "--locked", "--format-version", "1"];
+    let told = cargo(&[&all[..], &["--filter-platform", &platform]].concat());
+    serde_json::from_slice(&told).unwrap()
+}
+
+/// What cargo says.
+fn cargo(arguments: &[&str]) -> Vec<u8> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).args(arguments).current_dir(root()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    output.stdout
 }
 
 fn host() -> String {
