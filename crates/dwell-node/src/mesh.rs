@@ -91,9 +91,13 @@ impl Mesh {
 
     /// What the meshes' tools say, or said a moment ago.
     pub(crate) async fn meshes(&self) -> Arc<Meshes> {
+        self.meshes_within(FRESH).await
+    }
+
+    async fn meshes_within(&self, age: Duration) -> Arc<Meshes> {
         let mut asked = self.asked.lock().await;
         if let Some((at, meshes)) = &*asked
-            && at.elapsed() < FRESH
+            && at.elapsed() < age
         {
             return Arc::clone(meshes);
         }
@@ -104,7 +108,11 @@ impl Mesh {
 
     /// This machine's own address in a mesh: as the tools say, else one that other nodes know.
     pub(crate) async fn own_address(&self) -> Result<MeshAddress, Problem> {
-        let meshes = self.meshes().await;
+        let mut meshes = self.meshes().await;
+        if own_address(&meshes.found).is_none() {
+            // It may have come up since.
+            meshes = self.meshes_within(Duration::ZERO).await;
+        }
         if let Some(found) = own_address(&meshes.found) {
             return Ok(found.address);
         }

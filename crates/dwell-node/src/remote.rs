@@ -40,7 +40,7 @@ pub(crate) use bridge::listen;
 pub(crate) use peer::Peer;
 pub(crate) use publish::RAISED;
 pub(crate) use register::{add, open, remove};
-pub(crate) use whole::{delivery_of, follow, of_ours, sync, up};
+pub(crate) use whole::{Far, delivery_of, follow, of_ours, sync, up};
 
 use follow::republish;
 use peer::{ACCEPT_LIMIT, Dialer};

@@ -44,6 +44,7 @@ pub(super) async fn list(
         let (elsewhere, _) = node.remotes.list(&node).await;
         shown
             .extend(elsewhere.into_iter().filter(|environment| selects_shown(&query, environment)));
+        shown.sort_by(|a, b| (&a.project, &a.name).cmp(&(&b.project, &b.name)));
     }
     answer(shown)
 }

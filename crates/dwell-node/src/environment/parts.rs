@@ -23,7 +23,7 @@ use super::moving::place::farewell;
 use crate::node::{Node, random};
 use crate::operation::{Context, Operation};
 use crate::problem::{IntoProblem, OrProblem};
-use crate::remote::{self, standin};
+use crate::remote::{self, Far, standin};
 use crate::{project, travel as transport};
 
 /// Decides where every service runs, and keeps what was chosen.
@@ -224,7 +224,8 @@ async fn deliver(
         delivery: Some(delivery.clone()),
     };
     let key = format!("part-{}-{}-{there}", operation.id, environment.id);
-    remote::follow(node, operation, there, &key, endpoint::ENVIRONMENTS, &create).await?;
+    let far = Far { there, key: &key, path: endpoint::ENVIRONMENTS, named: true };
+    remote::follow(node, operation, far, &create).await?;
     Ok(delivery)
 }
 
@@ -274,7 +275,8 @@ pub(super) async fn bring_up(
         let (node, operation) = (&node, &operation);
         Some(async move {
             let path = endpoint::fill(endpoint::UP, &[id.as_str()]);
-            let outcome = remote::follow(node, operation, &there, &key, &path, &body).await;
+            let far = Far { there: &there, key: &key, path: &path, named: true };
+            let outcome = remote::follow(node, operation, far, &body).await;
             outcome.map(drop).map_err(|problem| on(&there, problem))
         })
     });

@@ -68,7 +68,8 @@ pub(crate) async fn up(
         (None, None) => return Err(Problem::new(Code::NotFound, "there is no such environment")),
     };
     let path = endpoint::query(&endpoint::fill(endpoint::UP, &[&name]), &InProject { project });
-    let mut outcome = follow(node, operation, there, key, &path, &up).await?;
+    let far = Far { there, key, path: &path, named: false };
+    let mut outcome = follow(node, operation, far, &up).await?;
     // So that its names and addresses are there when the caller hears of it.
     if let Err(problem) = node.remotes.look(node, there).await {
         tracing::info!(%problem, node = %there, "it is not shown yet");
@@ -255,18 +256,27 @@ async fn resolve(
     })
 }
 
+/// An operation of another node.
+pub(crate) struct Far<'a> {
+    pub(crate) there: &'a NodeName,
+    pub(crate) key: &'a str,
+    pub(crate) path: &'a str,
+    /// Whether its steps are told with the node's name, as they are among others.
+    pub(crate) named: bool,
+}
+
 /// Has another node do an operation and tells its events as ours; finds it again when the link
 /// breaks meanwhile, and cancels it there when it is cancelled here.
 pub(crate) async fn follow(
     node: &Arc<Node>,
     operation: &Arc<Operation>,
-    there: &NodeName,
-    key: &str,
-    path: &str,
+    far: Far<'_>,
     body: &impl serde::Serialize,
 ) -> Result<Outcome, Problem> {
+    let Far { there, key, path, named } = far;
     let mut left = RECONNECTS;
-    let mut following = Following { operation, id: None, seen: 0 };
+    let of = named.then_some(there);
+    let mut following = Following { operation, of, id: None, seen: 0 };
     let (mut begun, mut away) = (false, None);
     loop {
         let mut client = match node.remotes.client(there).await {
@@ -294,10 +304,7 @@ pub(crate) async fn follow(
                 ended = following.tell(&mut lines) => ended,
                 () = operation.cancelled() => {
                     following.cancel(node, there).await;
-                    match lines_to_the_end(&mut following, &mut lines).await {
-                        Ok(ended) => Ok(ended),
-                        Err(error) => Err(error),
-                    }
+                    following.tell(&mut lines).await
                 }
             },
             Err(error) => Err(error),
@@ -318,15 +325,10 @@ pub(crate) async fn follow(
     }
 }
 
-async fn lines_to_the_end(
-    following: &mut Following<'_>,
-    lines: &mut Lines,
-) -> Result<Result<Outcome, Problem>, ClientError> {
-    following.tell(lines).await
-}
-
 struct Following<'a> {
     operation: &'a Arc<Operation>,
+    /// The node that its steps are told with.
+    of: Option<&'a NodeName>,
     id: Option<String>,
     /// Events told, so that a second look does not tell them again.
     seen: usize,
@@ -343,11 +345,21 @@ impl Following<'_> {
                 Event::Accepted { operation } => self.id = Some(operation),
                 Event::Done { result } => return Ok(Ok(result)),
                 Event::Failed { problem } => return Ok(Err(problem)),
-                other if fresh => self.operation.tell(other),
+                other if fresh => self.operation.tell(self.named(other)),
                 _ => {}
             }
         }
         Err(ClientError::Connection("the stream ended before the operation did".to_owned()))
+    }
+
+    fn named(&self, event: Event) -> Event {
+        match (self.of, event) {
+            (Some(there), Event::Step { step, state }) => {
+                Event::Step { step: format!("{there}: {step}"), state }
+            }
+            (Some(there), Event::Note { text }) => Event::Note { text: format!("{there}: {text}") },
+            (_, event) => event,
+        }
     }
 
     async fn cancel(&self, node: &Arc<Node>, there: &NodeName) {

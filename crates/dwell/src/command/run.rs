@@ -36,11 +36,17 @@ pub(crate) async fn run(mut it: Run, context: &Context) -> Ended {
     }
     let words = EnvironmentAndRest::new(&it.words)?;
     let mut command = vec![std::mem::take(&mut it.command)];
-    if it.placing.remote.is_none() {
-        check_program(&command)?;
-    }
+    let missing = check_program(&command).err().filter(|_| it.placing.remote.is_none());
     command.extend(words.rest);
     let mut client = context.connect().await?;
+    if let Some(missing) = missing {
+        let project = it.project.project.as_ref();
+        let known = target::resolve(&mut client, Some(&words.environment), project).await;
+        // On another node it may well be there.
+        if !known.is_ok_and(|environment| environment.node.is_some()) {
+            return Err(missing.into());
+        }
+    }
     let environment = prepare(&mut it, &words.environment, &mut client, context).await?;
     let given = given_variables(it.env);
     super::far::tell_of_keys(&mut client, &environment, &command, &given, context).await;

@@ -23,6 +23,7 @@ use super::plan::{Subject, all_services};
 use crate::node::{Node, random};
 use crate::operation::{Context, Operation, Request};
 use crate::problem::OrProblem;
+use crate::remote::Far;
 use crate::{remote, travel};
 
 /// A record that stands for what is to move, for its names.
@@ -213,7 +214,8 @@ pub(crate) async fn send(context: &mut Context) -> Result<(), Problem> {
     delivery.sent = Some(sent.sent);
     let create = creation(environment, delivery);
     let key = format!("move-{}", context.operation.id);
-    remote::follow(node, &context.operation, to, &key, endpoint::ENVIRONMENTS, &create).await?;
+    let far = Far { there: to, key: &key, path: endpoint::ENVIRONMENTS, named: true };
+    remote::follow(node, &context.operation, far, &create).await?;
     Ok(())
 }
 
@@ -262,7 +264,8 @@ pub(crate) async fn arrive(context: &mut Context) -> Result<(), Problem> {
     let path = endpoint::fill(endpoint::UP, &[whole.new.as_str()]);
     let key = format!("arrive-{}", context.operation.id);
     let (node, operation) = (&context.node, &context.operation);
-    remote::follow(node, operation, &moving.to, &key, &path, &body).await.map(drop)
+    let far = Far { there: &moving.to, key: &key, path: &path, named: true };
+    remote::follow(node, operation, far, &body).await.map(drop)
 }
 
 /// The new place is the environment from now on: what is known of it here says so.
