@@ -39,7 +39,7 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         'frames: loop {
             while let Ok(Some(frame)) = Frame::decode(&mut buffer) {
                 match frame {
-                    Frame::Stdin(bytes) if bytes.is_empty() => drop(input.shutdown().await),
+                    Frame::Stdin(bytes) if bytes.is_empty() => end(&mut input).await,
                     Frame::Stdin(bytes) => drop(input.write_all(&bytes).await),
                     Frame::Resize(columns, rows) => resize(columns, rows).await,
                     _ => break 'frames,
@@ -52,7 +52,7 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         }
         // A client that goes away takes its end of the pipes with it; the command sees end of
         // input.
-        let _ = input.shutdown().await;
+        end(&mut input).await;
     };
     let back = async {
         let mut failure = None;
@@ -90,6 +90,13 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
         }
         () = &mut forward => back.await,
     }
+}
+
+/// Ends a command's input. A pipe ends only when it is closed.
+async fn end(input: &mut Pin<Box<dyn AsyncWrite + Send>>) {
+    // A command that is gone reads no more anyway.
+    let _ = input.shutdown().await;
+    *input = Box::pin(tokio::io::sink());
 }
 
 async fn write<W: AsyncWrite + Unpin>(
