@@ -189,7 +189,7 @@ async fn deliver(
     let id = environment.parts.get(there).cloned().ok_or_else(|| {
         Problem::new(Code::Internal, format!("the part on `{there}` has no identity"))
     })?;
-    let sent = transport::send(node, there, environment, &packed.extra).await?;
+    let sent = transport::send(node, there, environment, &packed.extra, force).await?;
     for note in sent.notes {
         operation.note(format!("{there}: {note}"));
     }

@@ -145,7 +145,7 @@ fn kept(file: &std::path::Path, stamp: &Stamp) -> Option<Value> {
 }
 
 /// The model of an environment's project as it was read last; `None` before the first time.
-pub(super) fn last_model(node: &Node, id: &EnvironmentId) -> Option<Value> {
+pub(crate) fn last_model(node: &Node, id: &EnvironmentId) -> Option<Value> {
     let text = std::fs::read(node.directory(id).join(MODEL_FILE)).ok()?;
     let (_, model): (String, Value) = serde_json::from_slice(&text).ok()?;
     Some(model)

@@ -109,7 +109,7 @@ async fn deliver(
     }
     // What is to be gone there may have the name of what is to come.
     say_farewell(node, there).await;
-    let sent = travel::send(node, there, &environment, &resolved.extra).await?;
+    let sent = travel::send(node, there, &environment, &resolved.extra, force).await?;
     let delivery = Delivery {
         from: node.id.clone(),
         source: environment.source.clone(),
@@ -138,8 +138,6 @@ pub(crate) async fn delivery_of(
         Some(delivered) => (delivered.specification, Vec::new()),
         None => {
             let resolved = resolve(node, environment, variables).await?;
-            let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
-            travel::require_sent(root, &resolved.extra).await?;
             (resolved.specification, resolved.notes)
         }
     };
