@@ -19,7 +19,7 @@ secrets:
   token: { file: ./token.key }
 "#;
 
-const RULES: &str = "[sync]\ninclude = ['notes.local']\nsecrets = ['sent.pem']\n";
+const RULES: &str = "copy = ['.env', 'data', '*.local', '*.key']\n[sync]\ninclude = ['notes.local']\nsecrets = ['sent.pem']\n";
 
 /// A project whose services need what git ignores.
 fn ignoring(bench: &Bench) -> dwell_testkit::Project {
@@ -47,7 +47,7 @@ fn ignored_files_go_where_services_and_rules_name_them() {
         let words = [&["exec", "red", "web"], command].concat();
         bench.home.dwell_in(&project, words).ok().to_owned()
     };
-    assert_eq!(exec(&["printenv", "WORD"]), "fromfile");
+    assert_eq!(exec(&["sh", "-c", "echo $WORD"]), "fromfile");
     let files = ["/data/seed", "/config", "/run/secrets/token"];
     assert_eq!(files.map(|name| exec(&["cat", name])), ["data/seed", "config.local", "token.key"]);
     let tree = bench.tree("one", "shop/red");
