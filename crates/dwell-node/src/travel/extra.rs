@@ -10,7 +10,7 @@ use axum::response::Response;
 use dwell_api::remote::{Arrived, FilesFor, TRAVEL};
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::compose::{self, Journey};
-use dwell_core::config::{CopyPattern, ProjectConfig};
+use dwell_core::config::{CopyPattern, HostPath, ProjectConfig};
 use dwell_core::environment::Environment;
 use dwell_core::tree::{Tree, TreePath};
 use dwell_core::{EnvironmentId, EnvironmentName, NodeName, ProjectName};
@@ -89,14 +89,19 @@ fn digest_of(list: &[u8]) -> String {
 }
 
 /// What an environment's services need of its tree, as they were read last.
-fn needs_of(node: &Node, environment: &Environment, root: &Path) -> Result<Vec<TreePath>, Problem> {
+fn needs_of(
+    node: &Node,
+    environment: &Environment,
+    root: &Path,
+    host: &[HostPath],
+) -> Result<Vec<TreePath>, Problem> {
     let model = match environment::delivered(node, &environment.id) {
         Some(delivered) => Some(delivered.specification.model_in(root).or_problem()?),
         None => environment::last_model(node, &environment.id),
     };
     let Some(model) = model else { return Ok(Vec::new()) };
     let services = compose::services(&model).or_problem()?.into_keys().collect();
-    let journey = Journey { model: &model, services: &services, root, host: &[] };
+    let journey = Journey { model: &model, services: &services, root, host };
     let luggage = compose::travel(&journey).or_problem()?;
     Ok(luggage.needs.into_iter().map(|luggage| luggage.path).collect())
 }
@@ -319,7 +324,7 @@ impl Staged {
 pub(super) async fn rules_of(node: &Node, environment: &Environment) -> Result<Rules, Problem> {
     let tree = tree_of(environment)?;
     let config = project::load(environment.directory()).await?;
-    let needed = needs_of(node, environment, &tree.root)?;
+    let needed = needs_of(node, environment, &tree.root, &config.sync.host)?;
     Rules::new(&tree.root, environment.directory(), &config, &needed)
 }
 

@@ -1,6 +1,7 @@
 //! What travels besides git's objects: files that git ignores, and projects without git.
 
 use std::fs;
+use std::time::Duration;
 
 use dwell_testkit::HostPlan;
 
@@ -106,6 +107,38 @@ fn ignored_files_go_with_a_part_and_with_a_move() {
     bench.home.dwell_in(&project, ["destroy", "red", "--force"]).ok();
     for host in bench.hosts.all() {
         is_bare(host);
+    }
+}
+
+const VALUES: &str = r#"
+services:
+  web:
+    image: busybox:latest
+    command: ["sleep", "1000"]
+    init: true
+    secrets: [token]
+    configs: [{ source: word, target: /word }]
+secrets:
+  token: { environment: TOKEN }
+configs:
+  word: { environment: WORD }
+"#;
+
+#[test]
+fn values_that_become_secrets_and_configs_go_along() {
+    let Some(bench) = Bench::one() else { return };
+    let project = bench.home.project("lab").compose(VALUES).git();
+    for (name, place) in [("red", "--remote=one"), ("blue", "--place=web=one"), ("here", "-q")] {
+        let mut up = bench.home.dwell_command();
+        up.current_dir(&project).args(["up", name, place]);
+        up.env("TOKEN", "hidden").env("WORD", "shown");
+        dwell_testkit::run(&mut up, Duration::from_secs(60)).ok();
+        let read = |path: &str| {
+            let ran = bench.home.dwell_in(&project, ["exec", name, "web", "cat", path]);
+            ran.ok().to_owned()
+        };
+        assert_eq!((read("/run/secrets/token"), read("/word")), ("hidden".into(), "shown".into()));
+        bench.home.dwell_in(&project, ["destroy", name, "--force"]).ok();
     }
 }
 
