@@ -71,6 +71,8 @@ done
 "${ssh[@]}" true
 
 "$example" generate "$work/source" "$files"
+# As a repository is that has been in use: its objects are in one pack, not in as many files again.
+git -C "$work/source" repack -adq
 
 # One connection is made by each call on both sides, as `rsync -a` makes one.
 dwell_sync() {

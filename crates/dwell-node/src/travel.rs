@@ -31,7 +31,7 @@ use crate::node::Node;
 use crate::problem::{IntoProblem, OrProblem};
 use crate::{project, remote};
 
-pub(crate) use extra::{give as give_extra, receive as receive_extra};
+pub(crate) use extra::{forget_staged, give as give_extra, receive as receive_extra};
 pub(crate) use plain::{changed, receive as receive_plain, rsync};
 pub(crate) use whole::{come_home, give_tree, leave, pass_on};
 
@@ -48,7 +48,7 @@ pub(crate) struct Shipment {
 #[serde(rename_all = "snake_case")]
 enum Content {
     /// Objects of git.
-    Git(Offer),
+    Git(Box<Offer>),
     /// Files that rsync brought, as this offer said.
     Plain(String),
 }
@@ -141,7 +141,7 @@ async fn send_all(
     let Secrets { sent: tracked, left_out } = secrets;
     let tracked = Secrets { sent: tracked, left_out: Vec::new() };
     let left_out = Secrets { sent: Vec::new(), left_out };
-    sent(Content::Git(offer), (tracked, left_out), notes, extra)
+    sent(Content::Git(Box::new(offer)), (tracked, left_out), notes, extra)
 }
 
 /// What was sent, with what people should know of it.

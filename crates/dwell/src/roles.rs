@@ -120,7 +120,7 @@ pub(crate) fn rsync_shell(shell: &RsyncShell) -> Ended {
         let up = async {
             let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut write).await;
             let _ = write.shutdown().await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let mut output = tokio::io::stdout();
         // It ends when the other side's output does, whatever still comes in.

@@ -320,6 +320,12 @@ impl Staged {
     }
 }
 
+/// Removes what came for an environment and was not brought into its tree.
+pub(crate) async fn forget_staged(node: &Node, environment: &Environment) {
+    let directory = staging(node, &environment.project, &environment.name);
+    let _ = tokio::fs::remove_dir_all(directory).await;
+}
+
 /// The rules for the whole tree of an environment of this node, which leaves it.
 pub(super) async fn rules_of(node: &Node, environment: &Environment) -> Result<Rules, Problem> {
     let tree = tree_of(environment)?;

@@ -71,7 +71,7 @@ pub(crate) async fn pass_on(
         Ok(offer)
     };
     let (offer, notes) = exchange(sending, read).await?;
-    let content = Content::Git(offer.or_problem()?);
+    let content = Content::Git(Box::new(offer.or_problem()?));
     let extra = extra::pass_on(node, from, there, environment).await?;
     Ok(SentSources { sent: Shipment { content, extra }.sent()?, notes })
 }
