@@ -30,7 +30,7 @@ fn ignoring(bench: &Bench) -> dwell_testkit::Project {
     ["sent.pem", "kept.pem", "token.key", "config.local", "notes.local", "data/seed"]
         .into_iter()
         .fold(project.file(".env", "WORD=fromfile\n"), |project, name| {
-            project.file(name, &format!("{name}\n"))
+            project.file(name, format!("{name}\n"))
         })
 }
 
