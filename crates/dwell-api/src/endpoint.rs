@@ -94,6 +94,16 @@ endpoints! {
     TIPS = "/v1/projects/{project}/tips";
     /// POST with an upgrade: receives objects of a project's source.
     OBJECTS = "/v1/projects/{project}/objects";
+    /// POST with an upgrade: receives files of a project's source that git does not keep.
+    EXTRA = "/v1/projects/{project}/extra";
+    /// POST with an upgrade: compares a source without git, while its files are brought.
+    PLAIN = "/v1/projects/{project}/plain";
+    /// POST with an upgrade: is rsync's other side.
+    RSYNC = "/v1/projects/{project}/rsync";
+    /// GET: the files that an environment without git changed, as bytes.
+    CHANGED = "/v1/environments/{environment}/changed";
+    /// POST with an upgrade: sends the files of an environment's tree that git does not keep.
+    OWN_EXTRA = "/v1/environments/{environment}/extra";
     /// POST with an upgrade: sends an environment's work.
     WORK = "/v1/environments/{environment}/work";
     /// POST: brings an environment's work from its node into a branch of its source.

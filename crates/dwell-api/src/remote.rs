@@ -300,6 +300,31 @@ pub struct SourcesFor {
     pub format: String,
 }
 
+/// Which environment of a project files are for that are no objects of git.
+#[derive(Debug, Clone, Serialize, Deserialize, IntoParams, ToSchema)]
+pub struct FilesFor {
+    /// The environment.
+    #[param(value_type = String)]
+    #[schema(value_type = String)]
+    pub environment: EnvironmentName,
+    /// Takes the sender's side where both changed the same.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// A transfer by rsync, whose client asks for this.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Rsync {
+    /// The environment.
+    #[schema(value_type = String)]
+    pub environment: EnvironmentName,
+    /// What is brought into it, as it was offered; without it the environment's files go out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<String>,
+    /// The server's arguments.
+    pub arguments: Vec<String>,
+}
+
 /// What became of sources that were received.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -53,7 +53,9 @@ pub use service::{Condition, Dependency, Service, levels};
 pub use shared::{SHARED_NEED, SharedDefinition, Sharing, shared_definition};
 pub use specification::Specification;
 pub use storage::mounted;
-pub use travel::{Journey, Luggage, Obstacle, Reason, Travel, TravelError, Why, travel};
+pub use travel::{
+    Journey, Luggage, Obstacle, Reason, Travel, TravelError, Why, file_variables, travel,
+};
 
 use crate::id::{EnvironmentId, Generation, NodeId};
 use crate::name::{EnvironmentName, ProjectName, ServiceName, Suffix};

@@ -170,8 +170,10 @@ pub struct Stack {
 }
 
 /// How to bring a stack up.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Clone, Default)]
 pub struct UpOptions {
+    /// Variables whose values become secrets or configs.
+    pub variables: BTreeMap<String, String>,
     /// Builds images even where they exist.
     pub build: bool,
     /// Makes all containers anew.
@@ -213,7 +215,10 @@ impl Stack {
                 verb.push(flag);
             }
         }
-        let program = self.program(&verb);
+        let mut program = self.program(&verb);
+        for (name, value) in &options.variables {
+            program = program.env(name, value);
+        }
         let mut child = program.spawn().map_err(missing)?;
         let mut tail: Vec<String> = Vec::new();
         let (out, err) = child.pipes();

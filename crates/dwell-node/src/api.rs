@@ -236,6 +236,11 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::PULL, post(work::pull))
         .route(endpoint::WORK, post(work::work))
         .route(endpoint::OBJECTS, post(remote::objects))
+        .route(endpoint::EXTRA, post(remote::extra))
+        .route(endpoint::PLAIN, post(remote::plain))
+        .route(endpoint::RSYNC, post(remote::rsync))
+        .route(endpoint::CHANGED, get(work::changed))
+        .route(endpoint::OWN_EXTRA, post(work::extra))
         .route(endpoint::TREE, get(work::tree_format).post(work::tree))
         .route(endpoint::DELIVERY, get(work::delivery))
         .route(endpoint::MOVE, post(environment::moving))
@@ -309,6 +314,8 @@ pub(crate) async fn serve(
         work::sync,
         work::pull,
         work::work,
+        work::changed,
+        work::extra,
         work::tree_format,
         work::tree,
         work::delivery,
@@ -346,6 +353,9 @@ pub(crate) async fn serve(
         remote::command,
         remote::tips,
         remote::objects,
+        remote::extra,
+        remote::plain,
+        remote::rsync,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

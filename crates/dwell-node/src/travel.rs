@@ -1,6 +1,9 @@
 //! Sources on their way between nodes: the drivers of both sides, joined by a stream to the other
 //! node's API.
 
+mod extra;
+mod frame;
+mod plain;
 mod whole;
 
 use std::path::{Path, PathBuf};
@@ -14,12 +17,13 @@ use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::environment::Environment;
 use dwell_core::tree::{Tree, TreePath};
 use dwell_core::{EnvironmentName, NodeName, ProjectName};
-use dwell_drivers::process::Program;
 use dwell_drivers::tree::MergeReport;
 use dwell_drivers::tree::travel::{
-    self, CreateReceived, Haves, Offer, Offered, Source, Store, TakeWork, TravelError,
+    self, CreateReceived, Haves, Offer, Offered, Secrets, Source, Store, TakeWork, TravelError,
 };
+use extra::{Rules, SentExtra, Staged};
 use hyper_util::rt::TokioIo;
+use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::api::{Refusal, switching, upgrade_of};
@@ -27,10 +31,45 @@ use crate::node::Node;
 use crate::problem::{IntoProblem, OrProblem};
 use crate::{project, remote};
 
+pub(crate) use extra::{forget_staged, give as give_extra, receive as receive_extra};
+pub(crate) use plain::{changed, receive as receive_plain, rsync};
 pub(crate) use whole::{come_home, give_tree, leave, pass_on};
+
+/// Sources as a delivery tells of them.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Shipment {
+    content: Content,
+    /// How the list of the files is named that came besides; `None` for an empty one.
+    extra: Option<String>,
+}
+
+/// What makes up the tree.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Content {
+    /// Objects of git.
+    Git(Box<Offer>),
+    /// Files that rsync brought, as this offer said.
+    Plain(String),
+}
+
+impl Shipment {
+    fn of(sent: Option<&Sent>) -> Result<Self, Problem> {
+        let missing = || Problem::new(Code::Usage, "the delivery has no sources");
+        serde_json::from_value(sent.ok_or_else(missing)?.0.clone())
+            .map_err(|e| Problem::new(Code::Usage, format!("the sources are not understood: {e}")))
+    }
+
+    fn sent(&self) -> Result<Sent, Problem> {
+        serde_json::to_value(self).map(Sent).map_err(|e| internal(&e))
+    }
+}
 
 /// The longest answer about what was received, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
+
+/// Paths that one note names.
+const SHOWN: usize = 20;
 
 /// Sources that were sent, and what people should know about it.
 pub(crate) struct SentSources {
@@ -55,48 +94,99 @@ fn state(node: &Node, directory: &Path) -> PathBuf {
     node.paths.state.join("sent").join(name.get(..16).unwrap_or_default())
 }
 
-/// Sends the sources of an environment to another node.
+/// Sends the sources of an environment to another node: what git keeps, or without git the
+/// directory as it is, and the files that services need and rules name besides.
 pub(crate) async fn send(
     node: &Arc<Node>,
     there: &NodeName,
     environment: &Environment,
-    extra: &[TreePath],
+    needed: &[TreePath],
+    force: bool,
 ) -> Result<SentSources, Problem> {
     let directory = environment.directory();
     let config = project::load(directory).await?;
     let exclude: Vec<String> = config.sync.exclude.iter().map(ToString::to_string).collect();
-    let opened = Source::open(directory, &state(node, directory), &exclude).await;
-    let Some(source) = opened.or_problem()? else {
-        return Err(without_git(directory));
+    let opened = Source::open(directory, &state(node, directory), &exclude).await.or_problem()?;
+    let Some(source) = opened else {
+        let rules = Rules::new(directory, directory, &config, needed)?;
+        let plain = plain::send(node, there, environment, &config, force).await?;
+        let extra = extra::send(node, there, environment, &rules).await?;
+        let content = Content::Plain(plain.offer);
+        return sent(content, (Secrets::default(), plain.secrets), plain.notes, extra);
     };
-    require_sent(source.root(), extra).await?;
+    let rules = Rules::new(source.root(), directory, &config, needed)?;
     let offered = {
         // Many at once look at a source one after the other, and all but the first find it seen.
         let looking = node.remotes.looking_at(source.root());
         let _alone = looking.lock().await;
         source.offer().await.or_problem()?
     };
-    send_offer(node, there, environment, (source, offered)).await
+    send_all(node, there, environment, (source, offered), &rules).await
 }
 
-/// Sends what a source offers.
-async fn send_offer(
+/// Sends what a source offers and the files besides, side by side.
+async fn send_all(
     node: &Arc<Node>,
     there: &NodeName,
     environment: &Environment,
     (source, offered): (Source, Offered),
+    rules: &Rules,
 ) -> Result<SentSources, Problem> {
-    let offer = offered.offer;
+    let Offered { offer, mut notes, secrets } = offered;
+    let (told, extra) = tokio::try_join!(
+        send_objects(node, there, environment, (&source, &offer)),
+        extra::send(node, there, environment, rules),
+    )?;
+    notes.extend(told);
+    let Secrets { sent: tracked, left_out } = secrets;
+    let tracked = Secrets { sent: tracked, left_out: Vec::new() };
+    let left_out = Secrets { sent: Vec::new(), left_out };
+    sent(Content::Git(Box::new(offer)), (tracked, left_out), notes, extra)
+}
+
+/// What was sent, with what people should know of it.
+fn sent(
+    content: Content,
+    (tracked, left_out): (Secrets, Secrets),
+    mut notes: Vec<String>,
+    extra: SentExtra,
+) -> Result<SentSources, Problem> {
+    let by_rule = extra.secrets.sent.clone();
+    let all = left_out.and(extra.secrets).and(tracked.clone());
+    notes.extend(extra.notes);
+    notes.extend(listed("sent by rule: ", &by_rule, ""));
+    notes.extend(listed("sent, as git tracks it though it looks secret: ", &tracked.sent, ""));
+    let hint = " (it looks secret; `[sync] secrets` in dwell.toml names what is sent)";
+    notes.extend(listed("left out: ", &all.left_out, hint));
+    let sent = Shipment { content, extra: extra.digest }.sent()?;
+    Ok(SentSources { sent, notes })
+}
+
+/// One note about paths; none about none.
+fn listed(before: &str, paths: &[String], after: &str) -> Option<String> {
+    let shown: Vec<&str> = paths.iter().take(SHOWN).map(String::as_str).collect();
+    let more = paths.len().saturating_sub(SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    (!paths.is_empty()).then(|| format!("{before}{}{more}{after}", shown.join(", ")))
+}
+
+/// Sends the objects of git.
+async fn send_objects(
+    node: &Arc<Node>,
+    there: &NodeName,
+    environment: &Environment,
+    (source, offer): (&Source, &Offer),
+) -> Result<Vec<String>, Problem> {
     let (haves, stream) = open(node, there, environment, &offer.format.to_string()).await?;
     let (read, mut write) = tokio::io::split(stream);
     let sending = async {
-        source.send(&offer, &haves, &mut write).await?;
-        write.shutdown().await.map_err(TravelError::Cut)
+        let done = source.send(offer, &haves, &mut write).await;
+        let closed = write.shutdown().await;
+        done?;
+        closed.map_err(TravelError::Cut)
     };
     let (_, told) = exchange(sending, read).await?;
-    let sent = serde_json::to_value(&offer).map_err(|e| internal(&e))?;
-    let notes = offered.notes.into_iter().chain(told).collect();
-    Ok(SentSources { sent: Sent(sent), notes })
+    Ok(told)
 }
 
 /// What a node has of a project's sources, and a stream on which it takes more.
@@ -116,30 +206,6 @@ async fn open(
     Ok((haves, stream))
 }
 
-/// Refuses what services need and git does not send: what it ignores.
-pub(crate) async fn require_sent(root: &Path, needed: &[TreePath]) -> Result<(), Problem> {
-    let mut missing = Vec::new();
-    for path in needed {
-        let place = root.join(path.as_str());
-        let is_something = match std::fs::read_dir(&place) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(_) => place.is_file(),
-        };
-        let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"];
-        let git = Program::new("git").arg("-C").arg(root).args(list).arg(path.as_str());
-        if is_something && git.run().await.or_problem()?.stdout.is_empty() {
-            missing.push(path.to_string());
-        }
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let message = "services that are to run on another node need files that git ignores";
-    Err(Problem::new(Code::InvalidCompose, message)
-        .hint("only what git does not ignore is sent: track them, or keep these services here")
-        .details(missing))
-}
-
 fn internal(error: &serde_json::Error) -> Problem {
     Problem::new(Code::Internal, format!("sources cannot be described: {error}"))
 }
@@ -155,6 +221,11 @@ async fn exchange<T, R: AsyncRead + Unpin + Send>(
         Ok::<_, TravelError>(text)
     };
     let (sent, answer) = tokio::join!(sending, answer);
+    let sent = match sent {
+        // What went wrong here is the reason for whatever is said there.
+        Err(error) if !matches!(error, TravelError::Cut(_)) => return Err(error.into_problem()),
+        sent => sent,
+    };
     // The other side's word says more than that it hung up, as it may once it has everything.
     match serde_json::from_slice::<Arrived>(&answer.or_problem()?) {
         Ok(Arrived::Whole(notes)) => Ok((sent, notes)),
@@ -201,12 +272,17 @@ pub(crate) async fn receive(
             Ok(received) => Arrived::Whole(received.notes),
             Err(error) => Arrived::Failed(error.into_problem()),
         };
-        let text = serde_json::to_vec(&arrived).unwrap_or_default();
-        // A sender that has gone sends again.
-        let _ = write.write_all(&text).await;
-        let _ = write.shutdown().await;
+        tell(&mut write, &arrived).await;
     });
     Ok(switching(TRAVEL))
+}
+
+/// Says what became of what was received.
+async fn tell(write: &mut (impl AsyncWrite + Unpin + Send), arrived: &Arrived) {
+    let text = serde_json::to_vec(arrived).unwrap_or_default();
+    // A sender that has gone sends again.
+    let _ = write.write_all(&text).await;
+    let _ = write.shutdown().await;
 }
 
 /// Where the tree is going to be of an environment that is not there yet.
@@ -221,55 +297,87 @@ async fn growing(
     }
 }
 
-fn offer_of(delivery: &Delivery) -> Result<Offer, Problem> {
-    let missing = || Problem::new(Code::Usage, "the delivery has no sources");
-    let sent = delivery.sent.as_ref().ok_or_else(missing)?;
-    serde_json::from_value(sent.0.clone())
-        .map_err(|e| Problem::new(Code::Usage, format!("the sources are not understood: {e}")))
-}
-
 /// Makes the tree of an environment from what was received.
 pub(crate) async fn create(
     node: &Node,
     environment: &Environment,
     delivery: &Delivery,
 ) -> Result<Tree, Problem> {
-    let offer = offer_of(delivery)?;
-    let store = store(node, &environment.project, &offer.format.to_string()).await?;
-    travel::create(CreateReceived {
-        store: &store,
-        offer: &offer,
-        tree: &environment.root,
-        state: &node.directory(&environment.id),
-        environment: &environment.name,
-    })
-    .await
-    .or_problem()
+    match Shipment::of(delivery.sent.as_ref())?.content {
+        Content::Plain(offer) => plain::create(node, environment, &offer).await,
+        Content::Git(offer) => {
+            let store = store(node, &environment.project, &offer.format.to_string()).await?;
+            travel::create(CreateReceived {
+                store: &store,
+                offer: &offer,
+                tree: &environment.root,
+                state: &node.directory(&environment.id),
+                environment: &environment.name,
+            })
+            .await
+            .or_problem()
+        }
+    }
 }
 
-/// Brings what was received into the tree of an environment.
+/// Brings the files that came besides into the tree that was just made.
+pub(crate) async fn complete(
+    node: &Node,
+    environment: &Environment,
+    delivery: &Delivery,
+) -> Result<Vec<String>, Problem> {
+    let shipment = Shipment::of(delivery.sent.as_ref())?;
+    let staged = Staged::find(node, environment, shipment.extra.as_deref(), None)?;
+    let tree = tree_of(environment)?;
+    let came = staged.bring(tree, &node.directory(&environment.id), true).await?;
+    staged.forget().await;
+    Ok(came.notes)
+}
+
+/// Brings what was received into the tree of an environment; `before` is what was received last.
 pub(crate) async fn apply(
     node: &Node,
     environment: &Environment,
     delivery: &Delivery,
+    before: Option<&Sent>,
 ) -> Result<MergeReport, Problem> {
-    let offer = offer_of(delivery)?;
-    let store = store(node, &environment.project, &offer.format.to_string()).await?;
-    let state = node.directory(&environment.id);
-    let tree = tree_of(environment)?;
-    let applied = travel::apply(tree, &state, &store, &offer, delivery.force).await;
-    match applied.or_problem() {
-        Ok(applied) => Ok(applied.report),
-        Err(problem) if problem.code == Code::Conflict => {
-            let label = environment.label();
-            let hint = format!(
-                "nothing was changed. See `dwell diff {label}`, bring it back with `dwell pull \
-                 {label}`, or overwrite it there with `--force`"
-            );
-            Err(Problem { hint: Some(hint), ..problem })
-        }
-        Err(problem) => Err(problem),
+    let shipment = Shipment::of(delivery.sent.as_ref())?;
+    let before = before.and_then(|sent| Shipment::of(Some(sent)).ok()?.extra);
+    let extra = shipment.extra.as_deref();
+    let staged = Staged::find(node, environment, extra, before.as_deref())?;
+    let explain = |problem| explain_conflict(environment, problem);
+    let (tree, state) = (tree_of(environment)?, node.directory(&environment.id));
+    if !delivery.force {
+        staged.check(tree, &state).await.map_err(explain)?;
     }
+    let mut report = match shipment.content {
+        Content::Plain(offer) => plain::apply(node, environment, &offer).await,
+        Content::Git(offer) => {
+            let store = store(node, &environment.project, &offer.format.to_string()).await?;
+            let applied = travel::apply(tree, &state, &store, &offer, delivery.force).await;
+            applied.map(|applied| applied.report).or_problem()
+        }
+    }
+    .map_err(explain)?;
+    let came = staged.bring(tree, &state, delivery.force).await.map_err(explain)?;
+    staged.forget().await;
+    let paths = came.written.iter().chain(&came.removed);
+    report.files.extend(paths.map(|path| PathBuf::from(path.as_str())));
+    report.notes.extend(came.notes);
+    Ok(report)
+}
+
+/// Says what to do where both sides changed the same.
+fn explain_conflict(environment: &Environment, problem: Problem) -> Problem {
+    if problem.code != Code::Conflict {
+        return problem;
+    }
+    let label = environment.label();
+    let hint = format!(
+        "nothing was changed. See `dwell diff {label}`, bring it back with `dwell pull {label}`, or \
+         overwrite it there with `--force`"
+    );
+    Problem { hint: Some(hint), ..problem }
 }
 
 fn tree_of(environment: &Environment) -> Result<&Tree, Problem> {
@@ -320,6 +428,9 @@ pub(crate) async fn pull(
 ) -> Result<TextReport, Problem> {
     let environment = &seen.environment;
     let source = &remote::of_ours(node, seen)?.source;
+    if Source::open(source, &state(node, source), &[]).await.or_problem()?.is_none() {
+        return plain::pull(node, there, seen).await;
+    }
     let haves = travel::source_haves(source).await.or_problem()?;
     let path = endpoint::fill(endpoint::WORK, &[environment.id.as_str()]);
     let client = node.remotes.client(there).await?;
@@ -366,6 +477,11 @@ impl IntoProblem for TravelError {
             Self::Rejected { .. } => {
                 Problem::new(Code::ToolFailed, message).hint("`git fsck` in the source tells more")
             }
+            Self::Vanished { .. } => Problem::new(Code::UnsavedWork, message)
+                .hint("is its disk there? `--force` removes them on the node as well"),
+            Self::NotSent { .. } => Problem::new(Code::State, message).hint(
+                "whether its source is in a git repository has changed: destroy it and make it anew",
+            ),
             Self::InProgress { .. } => Problem::new(Code::Busy, message),
             Self::Diverged { .. } => Problem::new(Code::Conflict, message)
                 .hint("merge or rename the branch, or use `--force`"),

@@ -196,6 +196,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Relay(node::Relay),
     #[command(hide = true)]
+    RsyncShell(node::RsyncShell),
+    #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }
 

@@ -120,6 +120,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),
         Command::Relay(it) => crate::roles::relay(&it),
+        Command::RsyncShell(it) => crate::roles::rsync_shell(&it),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }

@@ -1,12 +1,15 @@
-//! The roles that dwell starts itself in: the daemon, a session's shim, a relay.
+//! The roles that dwell starts itself in: the daemon, a session's shim, a relay, rsync's way to
+//! another node.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use dwell_api::{Code, Problem};
+use dwell_api::remote::{DIAL, Dial, Rsync, TRAVEL, Target as Far};
+use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
+use tokio::io::AsyncWriteExt;
 
-use crate::arguments::node::{EmptyDirectory, Relay, SessionShim};
+use crate::arguments::node::{EmptyDirectory, Relay, RsyncShell, SessionShim};
 use crate::command::{Context, block_on};
 use crate::failure::{Ended, Failure};
 
@@ -107,6 +110,48 @@ fn forward(text: &str) -> Result<Forward, Problem> {
     let port: u16 = port.parse().map_err(|_| refused())?;
     let listen = SocketAddr::from(([0, 0, 0, 0], port));
     Ok(Forward { protocol, listen, target: parse_target(target)? })
+}
+
+/// Joins standard input and output to rsync on another node, through the daemon's link to it.
+pub(crate) fn rsync_shell(shell: &RsyncShell) -> Ended {
+    block_on(async {
+        let far = dialled(shell).await?;
+        let (mut read, mut write) = tokio::io::split(far);
+        let up = async {
+            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut write).await;
+            let _ = write.shutdown().await;
+            std::future::pending::<()>().await;
+        };
+        let mut output = tokio::io::stdout();
+        // It ends when the other side's output does, whatever still comes in.
+        tokio::select! {
+            down = tokio::io::copy(&mut read, &mut output) => {
+                down.map_err(|e| Problem::new(Code::NodeUnreachable, e.to_string()))?;
+                output.flush().await?;
+                Ok(0)
+            }
+            () = up => Ok(0),
+        }
+    })?
+}
+
+async fn dialled(
+    shell: &RsyncShell,
+) -> Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + use<>, Problem> {
+    let (offer, environment) = (shell.offer.clone(), shell.environment.clone());
+    let arguments = shell.command.iter().skip(2).cloned().collect();
+    let near = tokio::net::UnixStream::connect(&shell.socket).await.map_err(|e| {
+        Problem::new(Code::NodeUnreachable, format!("the daemon does not answer: {e}"))
+    })?;
+    let dialling = async {
+        let client = Client::connect(near).await?;
+        let dial = endpoint::fill(endpoint::DIAL, &[shell.node.as_str()]);
+        let far = client.upgrade(&dial, DIAL, &Dial { target: Far::Api }).await?;
+        let client = Client::connect(far).await?;
+        let path = endpoint::fill(endpoint::RSYNC, &[shell.project.as_str()]);
+        client.upgrade(&path, TRAVEL, &Rsync { environment, offer, arguments }).await
+    };
+    dialling.await.map_err(ClientError::into_problem)
 }
 
 /// Removes everything in a directory, as whoever runs this. The node has a container do it where

@@ -49,8 +49,6 @@ pub struct Journey<'a> {
 pub struct Travel {
     /// Paths of the source tree, by service.
     pub needs: Vec<Luggage>,
-    /// Variables of the caller whose values become secrets or configs.
-    pub variables: BTreeSet<String>,
     /// What will be the other node's own.
     pub notes: Vec<Note>,
 }
@@ -115,7 +113,7 @@ pub fn travel(journey: &Journey<'_>) -> Result<Travel, TravelError> {
         let body = body.ok_or_else(|| IsolationError::UnknownService { service: name.clone() })?;
         Packer { journey, model: &model, name, all: &mut all }.service(body);
     }
-    let Packing { mut needs, variables, mut obstacles, notes } = all;
+    let Packing { mut needs, mut obstacles, notes } = all;
     if !obstacles.is_empty() {
         obstacles.sort();
         obstacles.dedup();
@@ -123,13 +121,21 @@ pub fn travel(journey: &Journey<'_>) -> Result<Travel, TravelError> {
     }
     needs.sort();
     needs.dedup();
-    Ok(Travel { needs, variables, notes: notes.into_vec() })
+    Ok(Travel { needs, notes: notes.into_vec() })
+}
+
+/// The variables of the caller whose values become secrets or configs when containers are made:
+/// compose does not write them into the model.
+pub fn file_variables(model: &Value) -> BTreeSet<String> {
+    let sections =
+        ["secrets", "configs"].into_iter().filter_map(|name| model.get(name)?.as_object());
+    let files = sections.flat_map(Object::values);
+    files.filter_map(|file| file.get("environment").and_then(text)).collect()
 }
 
 #[derive(Default)]
 struct Packing {
     needs: Vec<Luggage>,
-    variables: BTreeSet<String>,
     obstacles: Vec<Obstacle>,
     notes: Notes,
 }
@@ -266,7 +272,6 @@ impl Packer<'_> {
                 if let Some(path) = file.get("file").and_then(text) {
                     self.path(&format!("{section}.{key}.file"), &plain(&path), reason);
                 }
-                self.all.variables.extend(file.get("environment").and_then(text));
             }
         }
     }

@@ -33,14 +33,17 @@ mod wire;
 use std::path::Path;
 
 pub use apply::{Applied, Changed, apply, changed, is_current};
-pub use carry::{ExtraPlace, ReceivedExtra, missing_extra, receive_extra, send_extra};
+pub use carry::{
+    ExtraPlace, ReceivedExtra, check_extra, has_extra, missing_extra, receive_extra, send_extra,
+};
 pub use create::{CreateReceived, create};
 pub use error::TravelError;
 pub use extra::{Chosen, Extra, ExtraFile, ExtraRules, choose};
 pub use give::{Work, give, given};
 pub use leave::{format_of, pass};
 pub use plain::{
-    Needed, PlainOffer, PlainPlace, create_plain, finish_plain, list_plain, need, offer_plain,
+    Needed, PlainOffer, PlainPlace, adopt_plain, create_plain, finish_plain, is_current_plain,
+    list_plain, need, offer_plain, waiting_plain,
 };
 pub use receive::Received;
 pub use rsync::{Direction, RemoteShell, fetch, push, serve};

@@ -52,7 +52,7 @@ async fn carry(
     force: bool,
 ) -> Result<ReceivedExtra, TravelError> {
     let state = way.state();
-    let place = ExtraPlace { root: &tree.root, state: &state };
+    let place = ExtraPlace { root: &tree.root, project: &tree.root, state: &state };
     let missing = travel::missing_extra(place, extra).unwrap();
     let (mut near, far) = tokio::io::duplex(1024);
     let source = way.place.path("source");
@@ -246,7 +246,7 @@ async fn nothing_is_written_through_links_or_outside() {
              \"secret\":false,\"size\":0,\"hash\":\"\"}}]}},\"sent\":[\"{bad}\"]}}}}\n\0\0\0\0"
         );
         let state = way.state();
-        let place = ExtraPlace { root: &tree.root, state: &state };
+        let place = ExtraPlace { root: &tree.root, project: &tree.root, state: &state };
         let error = travel::receive_extra(place, true, text.as_bytes()).await;
         assert!(matches!(error, Err(TravelError::Wire { .. })), "{bad}: {error:?}");
     }
@@ -260,7 +260,7 @@ async fn a_transfer_that_is_cut_or_altered_changes_nothing() {
     let look = Look { needed: &[".env", "data"], ..Look::default() };
     let extra = choose(&source, ".", look).await.extra;
     let state = way.state();
-    let place = ExtraPlace { root: &tree.root, state: &state };
+    let place = ExtraPlace { root: &tree.root, project: &tree.root, state: &state };
     let missing = travel::missing_extra(place, &extra).unwrap();
     let mut bytes = Vec::new();
     travel::send_extra(&source, &extra, &missing, &mut bytes).await.unwrap();

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use dwell_api::environment::{Destroy, InProject};
 use dwell_api::event::Outcome;
 use dwell_api::remote::Target;
-use dwell_api::{Code, Problem, endpoint};
+use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::{EnvironmentId, NodeName, ProjectName};
 use hyper_util::rt::TokioIo;
 
@@ -60,8 +60,9 @@ pub(super) async fn elsewhere(
         }
         ["v1", "operations", id, ..] if node.operations.find(id).is_none() => {
             match operation_of(&node, id).await {
-                Some(there) => passed(&node, &there, request, &path).await,
-                None => next.run(request).await,
+                Ok(Some(there)) => passed(&node, &there, request, &path).await,
+                Ok(None) => next.run(request).await,
+                Err(problem) => Refusal::from(problem).into_response(),
             }
         }
         _ => next.run(request).await,
@@ -140,18 +141,33 @@ async fn destroy(
 }
 
 /// The node that knows an operation which this one does not.
-async fn operation_of(node: &Node, id: &str) -> Option<NodeName> {
+///
+/// # Errors
+/// When none that answers does, and one that may is away.
+async fn operation_of(node: &Node, id: &str) -> Result<Option<NodeName>, Problem> {
     let path = endpoint::fill(endpoint::OPERATION, &[id]);
-    for there in node.remotes.reachable() {
+    let mut away = Vec::new();
+    for there in node.remotes.names() {
         let known = async {
-            let mut client = node.remotes.client(&there).await.ok()?;
-            client.lines(&path).await.ok().map(drop)
+            let mut client = node.remotes.client(&there).await.map_err(drop)?;
+            match client.lines(&path).await {
+                Ok(_) => Ok(true),
+                Err(ClientError::Problem(_)) => Ok(false),
+                Err(_) => Err(()),
+            }
         };
-        if let Ok(Some(())) = tokio::time::timeout(ANSWER_LIMIT, known).await {
-            return Some(there);
+        match tokio::time::timeout(ANSWER_LIMIT, known).await {
+            Ok(Ok(true)) => return Ok(Some(there)),
+            Ok(Ok(false)) => {}
+            _ => away.push(there.to_string()),
         }
     }
-    None
+    if away.is_empty() {
+        return Ok(None);
+    }
+    let message = format!("no node that answers knows the operation `{id}`");
+    Err(Problem::new(Code::NodeUnreachable, message)
+        .hint(format!("it may be of one that is away: {}", away.join(", "))))
 }
 
 async fn passed(node: &Arc<Node>, there: &NodeName, request: Request, path: &str) -> Response {

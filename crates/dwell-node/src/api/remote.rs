@@ -6,8 +6,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::exec::Command;
 use dwell_api::remote::{
-    DIAL, Dial, Farewell, ImagePorts, Images, Introduced, Introduction, Machine, Pong, RemoteNode,
-    Seen, SourcesFor,
+    DIAL, Dial, Farewell, FilesFor, ImagePorts, Images, Introduced, Introduction, Machine, Pong,
+    RemoteNode, Rsync, Seen, SourcesFor,
 };
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::NodeName;
@@ -163,4 +163,40 @@ pub(super) async fn objects(
 ) -> Result<Response, Refusal> {
     let project = project.parse().map_err(invalid_name)?;
     travel::receive(Arc::clone(&node), project, query, request).await
+}
+
+/// Receives files that git does not keep: after the upgrade they come, then the answer goes.
+#[utoipa::path(post, path = "/v1/projects/{project}/extra", params(("project" = String, Path), FilesFor), responses((status = 101, description = "the connection carries files now")))]
+pub(super) async fn extra(
+    State(node): Shared,
+    Path(project): Path<String>,
+    Query(query): Query<FilesFor>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let project = project.parse().map_err(invalid_name)?;
+    travel::receive_extra(Arc::clone(&node), project, query, request).await
+}
+
+/// Compares a source without git: after the upgrade its description comes, and what is to be
+/// brought goes back.
+#[utoipa::path(post, path = "/v1/projects/{project}/plain", params(("project" = String, Path), FilesFor), responses((status = 101, description = "the connection carries descriptions now")))]
+pub(super) async fn plain(
+    State(node): Shared,
+    Path(project): Path<String>,
+    Query(query): Query<FilesFor>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let project = project.parse().map_err(invalid_name)?;
+    travel::receive_plain(Arc::clone(&node), project, query, request).await
+}
+
+/// Is rsync's other side: after the upgrade the connection is its standard streams.
+#[utoipa::path(post, path = "/v1/projects/{project}/rsync", params(("project" = String, Path)), request_body = Rsync, responses((status = 101, description = "the connection is rsync's now")))]
+pub(super) async fn rsync(
+    State(node): Shared,
+    Path(project): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let project = project.parse().map_err(invalid_name)?;
+    travel::rsync(Arc::clone(&node), project, request).await
 }

@@ -127,6 +127,28 @@ pub(super) async fn work(
     travel::give(Arc::clone(&node), environment, request).await
 }
 
+/// The files that an environment without git changed or made, each with a NUL at its end.
+#[utoipa::path(get, path = "/v1/environments/{environment}/changed", params(("environment" = String, Path), InProject), responses((status = 200, body = Vec<u8>, content_type = "application/octet-stream")))]
+pub(super) async fn changed(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<InProject>,
+) -> Result<Vec<u8>, Refusal> {
+    let environment = node.find(&name, query.project.as_ref()).await?;
+    Ok(travel::changed(&node, &environment).await?)
+}
+
+/// Sends the files of an environment's tree that git does not keep: after the upgrade they go.
+#[utoipa::path(post, path = "/v1/environments/{environment}/extra", params(("environment" = String, Path)), responses((status = 101, description = "the connection carries files now")))]
+pub(super) async fn extra(
+    State(node): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let environment = node.find(&name, None).await?;
+    travel::give_extra(Arc::clone(&node), environment, request).await
+}
+
 /// How an environment's tree names its objects: `sha1` or `sha256`.
 #[utoipa::path(get, path = "/v1/environments/{environment}/tree", params(("environment" = String, Path), InProject), responses((status = 200, body = String)))]
 pub(super) async fn tree_format(

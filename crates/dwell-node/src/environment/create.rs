@@ -111,6 +111,7 @@ pub(super) async fn forget(context: &mut Context) -> Result<(), Problem> {
         }
         _ => {}
     }
+    crate::travel::forget_staged(node, &context.environment).await;
     node.store.forget_sessions(&id).await.or_problem()?;
     node.store.forget_environment(&id).await.or_problem()?;
     node.facts.forget(&id);

@@ -108,6 +108,11 @@ pub(super) async fn tree(context: &mut Context) -> Result<(), Problem> {
     context.environment.notes.extend(made.notes.iter().cloned());
     context.environment.root.clone_from(&made.root);
     context.environment.tree = Some(made);
+    // What was made is known before anything else can fail, so that it can be unmade.
+    super::create::keep_record(context).await?;
+    for note in travel::complete(&context.node, &context.environment, &delivery).await? {
+        context.operation.note(note);
+    }
     keep_in(&context.node, &context.environment.id, &delivery)
 }
 
@@ -123,7 +128,8 @@ pub(crate) async fn receive(
     environment: &Environment,
     delivery: &Delivery,
 ) -> Result<MergeReport, Problem> {
-    let report = travel::apply(node, environment, delivery).await?;
+    let before = delivered(node, &environment.id).and_then(|delivered| delivered.sent);
+    let report = travel::apply(node, environment, delivery, before.as_ref()).await?;
     keep_in(node, &environment.id, delivery)?;
     Ok(report)
 }

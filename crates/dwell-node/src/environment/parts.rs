@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use dwell_api::environment::{
-    CreateEnvironment, Destroy, Environment as Shown, Flags, InProject, Up,
+    CreateEnvironment, Destroy, Environment as Shown, Flags, InProject, Up, Variables,
 };
 use dwell_api::remote::Delivery;
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::compose::{
     self, Division, Journey, Part, Port, Specification, bonds, part, travel,
 };
+use dwell_core::config::ProjectConfig;
 use dwell_core::environment::Environment;
 use dwell_core::placement::{Placed, Placement, Wishes, place};
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
@@ -114,7 +115,7 @@ pub(super) async fn make(context: &mut Context) -> Result<(), Problem> {
         for note in &part.notes {
             context.operation.note(format!("{there}: {note}"));
         }
-        let packed = pack(&context.operation, &context.environment, part)?;
+        let packed = pack(&context.operation, &context.environment, &reading.config, part)?;
         deliveries.push((there.clone(), packed));
     }
     // Before anything is made, so that it can be unmade whatever happens.
@@ -156,9 +157,15 @@ struct Packed {
     extra: Vec<dwell_core::tree::TreePath>,
 }
 
-fn pack(operation: &Operation, environment: &Environment, part: Part) -> Result<Packed, Problem> {
+fn pack(
+    operation: &Operation,
+    environment: &Environment,
+    config: &ProjectConfig,
+    part: Part,
+) -> Result<Packed, Problem> {
     let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
-    let journey = Journey { model: &part.model, services: &part.runs, root, host: &[] };
+    let journey =
+        Journey { model: &part.model, services: &part.runs, root, host: &config.sync.host };
     let travel = travel(&journey).or_problem()?;
     for note in &travel.notes {
         operation.note(note.to_string());
@@ -189,7 +196,7 @@ async fn deliver(
     let id = environment.parts.get(there).cloned().ok_or_else(|| {
         Problem::new(Code::Internal, format!("the part on `{there}` has no identity"))
     })?;
-    let sent = transport::send(node, there, environment, &packed.extra).await?;
+    let sent = transport::send(node, there, environment, &packed.extra, force).await?;
     for note in sent.notes {
         operation.note(format!("{there}: {note}"));
     }
@@ -262,9 +269,12 @@ pub(super) async fn bring_up(
     deliveries: BTreeMap<NodeName, Delivery>,
     up: Up,
 ) -> Result<(), Problem> {
+    let variables: BTreeMap<String, String> = up.variables.0.into_iter().collect();
     let work = deliveries.into_iter().filter_map(|(there, delivery)| {
         let id = environment.parts.get(&there)?.clone();
+        let values = super::up::for_files(&delivery.specification.model, &variables);
         let body = Up {
+            variables: Variables(values.into_iter().collect()),
             build: up.build,
             recreate: up.recreate,
             wait: up.wait,
@@ -440,7 +450,7 @@ pub(super) async fn deliver_again(
     let Some(reading) = whole_reading(context).await? else { return Ok(None) };
     let exposed = super::images::exposed(node, &reading.project, placement).await?;
     let part = part_of(&reading, placement, environment, &exposed, there)?;
-    let packed = pack(&context.operation, environment, part)?;
+    let packed = pack(&context.operation, environment, &reading.config, part)?;
     let delivery = deliver(node, environment, &context.operation, there, packed, false).await?;
     Ok(Some(delivery))
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use dwell_api::environment::{Up, Variables};
 use dwell_api::{Code, Event, Problem};
 use dwell_core::EnvironmentId;
 use dwell_core::compose::{self, Isolated, Isolation};
@@ -145,7 +146,7 @@ fn kept(file: &std::path::Path, stamp: &Stamp) -> Option<Value> {
 }
 
 /// The model of an environment's project as it was read last; `None` before the first time.
-pub(super) fn last_model(node: &Node, id: &EnvironmentId) -> Option<Value> {
+pub(crate) fn last_model(node: &Node, id: &EnvironmentId) -> Option<Value> {
     let text = std::fs::read(node.directory(id).join(MODEL_FILE)).ok()?;
     let (_, model): (String, Value) = serde_json::from_slice(&text).ok()?;
     Some(model)
@@ -179,12 +180,18 @@ pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
         context.operation.clone(),
         context.environment.clone(),
         std::mem::take(&mut context.deliveries),
-        context.request.up.clone(),
+        with_values(context),
     );
     tokio::try_join!(start_here(context, isolated), elsewhere)?;
     world::look_at(&node, &id).await;
     tell_of_listeners(context);
     Ok(())
+}
+
+/// What was asked for, with the caller's variables.
+pub(super) fn with_values(context: &Context) -> Up {
+    let variables = Variables(context.variables.clone().into_iter().collect());
+    Up { variables, ..context.request.up.clone() }
 }
 
 fn tell_of_listeners(context: &Context) {
@@ -306,6 +313,15 @@ pub(crate) fn stack(node: &Node, environment: &dwell_core::environment::Environm
     }
 }
 
+/// Those of the caller's variables whose values become secrets or configs of a project.
+pub(crate) fn for_files(
+    model: &Value,
+    variables: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let wanted = compose::file_variables(model).into_iter();
+    wanted.filter_map(|name| Some((name.clone(), variables.get(&name)?.clone()))).collect()
+}
+
 async fn start(context: &Context, compose: &Value) -> Result<(), ComposeError> {
     let stack = stack(&context.node, &context.environment);
     let text = serde_json::to_vec(compose).unwrap_or_default();
@@ -313,7 +329,12 @@ async fn start(context: &Context, compose: &Value) -> Result<(), ComposeError> {
         return Err(ComposeError::Failed { verb: "up".to_owned(), why: problem.message });
     }
     let up = &context.request.up;
-    let options = UpOptions { build: up.build, recreate: up.recreate, wait: up.wait };
+    let options = UpOptions {
+        variables: for_files(compose, &context.variables),
+        build: up.build,
+        recreate: up.recreate,
+        wait: up.wait,
+    };
     let operation = context.operation.clone();
     bring_up(&context.node, &stack, options, move |line| operation.tell(Event::Output { line }))
         .await

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dwell_api::client::Lines;
-use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up};
+use dwell_api::environment::{CreateEnvironment, InProject, Sync, TextReport, Up, Variables};
 use dwell_api::event::Outcome;
 use dwell_api::remote::{Delivery, SeenEnvironment};
 use dwell_api::{ClientError, Code, Event, Problem, StepState, endpoint};
@@ -16,7 +16,7 @@ use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::{Manner, admit, delivered, planned, read_model, say_farewell};
+use crate::environment::{Manner, admit, delivered, for_files, planned, read_model, say_farewell};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -56,6 +56,8 @@ pub(crate) async fn up(
             operation.note(note);
         }
         telling.done();
+        let values = for_files(&delivery.specification.model, &variables);
+        up.variables = Variables(values.into_iter().collect());
         up.delivery = Some(delivery);
         if existing.is_none() {
             up.create =
@@ -110,7 +112,7 @@ async fn deliver(
     }
     // What is to be gone there may have the name of what is to come.
     say_farewell(node, there).await;
-    let sent = travel::send(node, there, &environment, &resolved.extra).await?;
+    let sent = travel::send(node, there, &environment, &resolved.extra, force).await?;
     let delivery = Delivery {
         from: node.id.clone(),
         source: environment.source.clone(),
@@ -139,8 +141,6 @@ pub(crate) async fn delivery_of(
         Some(delivered) => (delivered.specification, Vec::new()),
         None => {
             let resolved = resolve(node, environment, variables).await?;
-            let root = environment.tree.as_ref().map_or(&environment.root, |tree| &tree.root);
-            travel::require_sent(root, &resolved.extra).await?;
             (resolved.specification, resolved.notes)
         }
     };
@@ -233,7 +233,8 @@ async fn resolve(
     let root = travel::root(node, environment.directory()).await?;
     let services: BTreeSet<ServiceName> =
         compose::services(&model).or_problem()?.into_keys().collect();
-    let journey = Journey { model: &model, services: &services, root: &root, host: &[] };
+    let journey =
+        Journey { model: &model, services: &services, root: &root, host: &config.sync.host };
     let luggage = compose::travel(&journey).or_problem()?;
     let specification = Specification::new(
         environment.project.clone(),

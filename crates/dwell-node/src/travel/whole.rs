@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
-use dwell_api::remote::{Sent, TRAVEL};
+use dwell_api::remote::TRAVEL;
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::environment::Environment;
 use dwell_core::tree::TreeKind;
@@ -14,7 +14,9 @@ use dwell_drivers::tree::travel::{self, Haves, Settle, Source, TravelError};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::{SentSources, exchange, internal, open, send, send_offer, tree_of, without_git};
+use super::{
+    Content, SentSources, Shipment, exchange, extra, open, send, send_all, tree_of, without_git,
+};
 use crate::api::{Refusal, switching, upgrade_of};
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -30,10 +32,11 @@ pub(crate) async fn leave(
         TreeKind::Worktree => {
             let state = node.directory(&environment.id);
             let leaving = Source::leaving(tree, &state).await.or_problem()?;
-            send_offer(node, there, environment, leaving).await
+            let rules = extra::rules_of(node, environment).await?;
+            send_all(node, there, environment, leaving, &rules).await
         }
         // It is the source itself, so nothing of it is its own.
-        TreeKind::InPlace => send(node, there, environment, &[]).await,
+        TreeKind::InPlace => send(node, there, environment, &[], false).await,
         TreeKind::Copy => Err(without_git(&tree.root)),
     }
 }
@@ -68,9 +71,9 @@ pub(crate) async fn pass_on(
         Ok(offer)
     };
     let (offer, notes) = exchange(sending, read).await?;
-    let offer = offer.or_problem()?;
-    let sent = serde_json::to_value(&offer).map_err(|e| internal(&e))?;
-    Ok(SentSources { sent: Sent(sent), notes })
+    let content = Content::Git(Box::new(offer.or_problem()?));
+    let extra = extra::pass_on(node, from, there, environment).await?;
+    Ok(SentSources { sent: Shipment { content, extra }.sent()?, notes })
 }
 
 /// Makes the tree of an environment here of the whole tree of one on another node.
@@ -91,7 +94,9 @@ pub(crate) async fn come_home(
         state: &node.directory(&environment.id),
         environment: &environment.name,
     };
-    travel::settle(order, coming).await.or_problem()
+    let made = travel::settle(order, coming).await.or_problem()?;
+    extra::come_home(node, from, &made, order.state).await?;
+    Ok(made)
 }
 
 /// Sends an environment's whole tree to who asks for it.

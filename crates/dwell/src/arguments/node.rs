@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use dwell_core::{EnvironmentName, NodeName, ProjectName};
 
 use super::work::Tail;
 
@@ -86,6 +87,26 @@ pub(crate) struct Relay {
 pub(crate) struct EmptyDirectory {
     /// The directory, which stays.
     pub(crate) directory: PathBuf,
+}
+
+/// Is rsync's way to another node.
+#[derive(Debug, Args)]
+pub(crate) struct RsyncShell {
+    /// The daemon's socket.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: PathBuf,
+    /// The node.
+    pub(crate) node: NodeName,
+    /// The project there.
+    pub(crate) project: ProjectName,
+    /// The environment there.
+    pub(crate) environment: EnvironmentName,
+    /// What is brought; without it the environment's files are fetched.
+    #[arg(long)]
+    pub(crate) offer: Option<String>,
+    /// What rsync appends: a host, the program, its arguments.
+    #[arg(last = true)]
+    pub(crate) command: Vec<String>,
 }
 
 impl Node {

@@ -1,7 +1,7 @@
 //! Follows a long operation to its end: shows its steps, cancels it on Ctrl-C or when its time is
 //! over, and finds it again when the connection breaks.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dwell_api::client::Lines;
 use dwell_api::event::Outcome;
@@ -17,6 +17,10 @@ use crate::output::Progress;
 
 /// How often a broken connection is made anew.
 const RECONNECTS: u32 = 3;
+/// How long the node that an operation runs on may be away.
+const AWAY_LIMIT: Duration = Duration::from_secs(60);
+/// How often it is asked again meanwhile.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// A long operation under way.
 struct Following<'a> {
@@ -28,6 +32,8 @@ struct Following<'a> {
     seen: usize,
     /// Why we asked for it to be cancelled.
     cancelled: Option<Code>,
+    /// Since when the node that it runs on is away.
+    away: Option<Instant>,
 }
 
 /// Begins an operation and follows it; with a time limit it is cancelled when that is over.
@@ -42,8 +48,9 @@ pub(crate) async fn operate<B: Serialize>(
     // Before the operation begins, so that no Ctrl-C falls between.
     let interrupts = signal(SignalKind::interrupt())
         .map_err(|e| Problem::new(Code::Internal, format!("no signals: {e}")))?;
-    let (operation, cancelled) = (None, None);
-    let mut following = Following { context, progress, interrupts, operation, seen: 0, cancelled };
+    let (operation, cancelled, away) = (None, None, None);
+    let mut following =
+        Following { context, progress, interrupts, operation, seen: 0, cancelled, away };
     let key = idempotency_key()?;
     let outcome = async {
         let mut left = RECONNECTS;
@@ -55,6 +62,11 @@ pub(crate) async fn operate<B: Serialize>(
                     Ok(ended) => return ended,
                 },
                 Err(ClientError::Connection(why)) => why,
+                Err(ClientError::Problem(problem)) if following.may_come_back(&problem) => {
+                    tokio::time::sleep(AGAIN).await;
+                    stream = following.again(client, path, &key, body).await?;
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             };
             if left == 0 {
@@ -62,13 +74,7 @@ pub(crate) async fn operate<B: Serialize>(
             }
             left -= 1;
             *client = connect::connect(&context.paths).await?;
-            stream = match following.operation.clone() {
-                Some(id) => {
-                    let path = endpoint::fill(endpoint::OPERATION, &[&id]);
-                    following.or_leave(client.lines(&path)).await?
-                }
-                None => following.or_leave(client.operate(path, &key, body)).await?,
-            };
+            stream = following.again(client, path, &key, body).await?;
         }
     }
     .await;
@@ -80,6 +86,36 @@ pub(crate) async fn operate<B: Serialize>(
 struct Lost(String);
 
 impl Following<'_> {
+    /// Follows the operation anew, or begins it where that was not known.
+    async fn again<B: Serialize>(
+        &mut self,
+        client: &mut Client,
+        path: &str,
+        key: &str,
+        body: &B,
+    ) -> Result<Result<Lines, ClientError>, Failure> {
+        match self.operation.clone() {
+            Some(id) => {
+                let path = endpoint::fill(endpoint::OPERATION, &[&id]);
+                self.or_leave(client.lines(&path)).await
+            }
+            None => self.or_leave(client.operate(path, key, body)).await,
+        }
+    }
+
+    /// Whether an operation that was begun runs on a node that is only away for a while.
+    fn may_come_back(&mut self, problem: &Problem) -> bool {
+        if problem.code != Code::NodeUnreachable || self.operation.is_none() {
+            return false;
+        }
+        if self.away.is_none() {
+            self.context
+                .output
+                .note("the node is away; what was begun there goes on, and is followed");
+        }
+        self.away.get_or_insert_with(Instant::now).elapsed() < AWAY_LIMIT
+    }
+
     /// Waits for an answer; a Ctrl-C meanwhile is acted on once the operation is known.
     async fn or_leave<T>(&mut self, answer: impl Future<Output = T>) -> Result<T, Failure> {
         tokio::pin!(answer);
@@ -121,6 +157,7 @@ impl Following<'_> {
                 Err(ClientError::Connection(why)) => return Err(Lost(why)),
                 Err(error) => return Ok(Err(error.into())),
             };
+            self.away = None;
             place += 1;
             if place > self.seen {
                 self.seen = place;

@@ -13,6 +13,7 @@ mod bench;
 mod crash;
 mod disk;
 mod doctor;
+mod files;
 mod hybrid;
 mod ingress;
 mod laptop;

@@ -124,7 +124,8 @@ fn addresses(place: &Place<'_>) {
     assert_eq!(shown["STORE_PORT"], "9000", "{shown}");
     assert_eq!(shown["DWELL_WORKSPACE"], path, "{shown}");
     // And there from there.
-    let script = "exec 3<>/dev/tcp/$WEB_HOST/$WEB_PORT && echo $DWELL_ENV $STORE_PORT $DWELL_PROJECT";
+    let script =
+        "exec 3<>/dev/tcp/$WEB_HOST/$WEB_PORT && echo $DWELL_ENV $STORE_PORT $DWELL_PROJECT";
     let ran = place.dwell(&["run", "--no-session", "bash", name, "-c", script]);
     assert_eq!(ran.ok(), format!("{name} 9000 shop"));
 }

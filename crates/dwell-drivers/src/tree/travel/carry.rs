@@ -1,7 +1,7 @@
 //! Files besides what git keeps, on their way. The receiving side never follows a link, never
 //! leaves the tree, and changes all files or none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,13 +18,15 @@ use super::secret::looks_secret;
 use super::wire::{Head, Incoming, Outgoing, VERSION};
 use crate::git::stream::{Give, Take};
 use crate::git::{Discovered, Repository};
-use crate::tree::{TreeError, memory, private_directory};
+use crate::tree::{TreeError, memory, private_directory, render};
 
 /// The place of extra files in an environment.
 #[derive(Debug, Clone, Copy)]
 pub struct ExtraPlace<'a> {
     /// The tree's root.
     pub root: &'a Path,
+    /// The project's directory in it, where files are rendered.
+    pub project: &'a Path,
     /// The environment's state directory.
     pub state: &'a Path,
 }
@@ -66,6 +68,14 @@ fn brought(state: &Path) -> Result<Brought, TreeError> {
 /// The paths that earlier transfers brought besides what git keeps.
 pub(crate) fn brought_paths(state: &Path) -> Result<Vec<PathBuf>, TreeError> {
     Ok(brought(state)?.keys().map(|path| as_path(path).to_owned()).collect())
+}
+
+/// Whether earlier transfers brought files.
+///
+/// # Errors
+/// When the record of them cannot be read.
+pub fn has_extra(state: &Path) -> Result<bool, TravelError> {
+    Ok(!brought(state)?.is_empty())
 }
 
 /// The hash of the file at a path; `None` where there is no plain file.
@@ -132,11 +142,27 @@ pub async fn send_extra<W: AsyncWrite + Unpin + Send>(
     Ok(total)
 }
 
+/// Whether [`receive_extra`] would replace files that the environment changed; reads only the head
+/// of what [`send_extra`] sends and changes nothing.
+///
+/// # Errors
+/// As [`receive_extra`] without `force`.
+pub async fn check_extra<R: AsyncRead + Unpin + Send>(
+    place: ExtraPlace<'_>,
+    from: R,
+) -> Result<(), TravelError> {
+    let carried: Carried = Incoming::new(from).head().await?;
+    let root = Root::open(place.root).map_err(|e| TravelError::io(place.root, e))?;
+    let sent = carried.all.files.iter().filter(|file| carried.sent.contains(&file.path));
+    refuse_changed(&root, place, &brought(place.state)?, sent)
+}
+
 /// Receives what [`send_extra`] sends. A file that the environment changed since is not replaced:
 /// nothing is changed then, and [`TreeError::Conflicts`] names the files, unless `force` is given.
 /// Files that an earlier transfer brought and that the source has no longer are removed where
 /// nobody changed them. Files that look secret are for the user alone. The paths become ignored in
-/// the environment's repository, so that they are not taken for its work.
+/// the environment's repository, so that they are not taken for its work. Rendered files return to
+/// their unrendered text; the caller renders again.
 ///
 /// # Errors
 /// As said, and when the stream or the file system fails.
@@ -161,8 +187,9 @@ pub async fn receive_extra<R: AsyncRead + Unpin + Send>(
     }
     let before = brought(place.state)?;
     if !force {
-        refuse_changed(&root, &before, &fresh)?;
+        refuse_changed(&root, place, &before, fresh.iter().map(|(file, _)| *file))?;
     }
+    render::forget(&render::restore(place.state, place.project)?);
     let mut report = ReceivedExtra::default();
     let mut after = before.clone();
     for (file, new) in fresh {
@@ -210,15 +237,23 @@ async fn write<R: AsyncRead + Unpin + Send>(
     Ok(())
 }
 
-/// Refuses to replace files that are neither what was brought before nor what comes now.
-fn refuse_changed(
+/// Refuses to replace files that are neither what was brought before nor what comes now. What dwell
+/// itself rendered is nobody's change.
+fn refuse_changed<'a>(
     root: &Root,
+    place: ExtraPlace<'_>,
     before: &Brought,
-    fresh: &[(&ExtraFile, Fresh)],
+    sent: impl Iterator<Item = &'a ExtraFile>,
 ) -> Result<(), TravelError> {
+    let rendered = render::rendered_now(place.state, place.project)?;
+    let rendered: HashSet<PathBuf> =
+        rendered.into_iter().map(|(path, _)| place.project.join(path)).collect();
     let mut paths = Vec::new();
-    for (file, new) in fresh {
-        let there = new.spot.stat().map(|stat| stat.is_some()).unwrap_or(true);
+    for file in sent.filter(|file| !rendered.contains(&place.root.join(as_path(&file.path)))) {
+        let there = match root.spot(as_path(&file.path), false) {
+            Ok(spot) => spot.stat().map_or(true, |stat| stat.is_some()),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        };
         let hash = now(root, &file.path);
         let known = before.get(&file.path).map(|(hash, _)| hash);
         let changed = match &hash {

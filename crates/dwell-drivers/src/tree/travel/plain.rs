@@ -116,6 +116,35 @@ fn pending_file(state: &Path) -> PathBuf {
     memory(state).join("pending-manifest")
 }
 
+/// Whether a tree was last brought up to exactly this offer.
+pub fn is_current_plain(state: &Path, offer: &str) -> bool {
+    fs::read(sent_file(state)).is_ok_and(|sent| blake3::hash(&sent).to_hex().as_str() == offer)
+}
+
+/// The directory to serve for the offer that waits for its files: where [`Needed::into`] led.
+///
+/// # Errors
+/// When another offer was made since.
+pub fn waiting_plain(place: PlainPlace<'_>, offer: &str) -> Result<PathBuf, TravelError> {
+    pending(place.state, offer)?;
+    let tree = absolute(place.tree)?;
+    Ok(if fs::symlink_metadata(&tree).is_ok() { tree } else { growing_place(&tree) })
+}
+
+/// Takes over an offer that was made before the environment had a state directory of its own.
+///
+/// # Errors
+/// When the file system fails.
+pub fn adopt_plain(from: &Path, state: &Path) -> Result<(), TravelError> {
+    private_directory(&memory(state))?;
+    match fs::rename(pending_file(from), pending_file(state)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(TravelError::io(&pending_file(from), error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether a tree came from another node without git.
 pub(crate) fn is_sent(state: &Path) -> bool {
     sent_file(state).exists()

@@ -33,7 +33,7 @@ pub(crate) async fn start(context: &mut Context, isolated: Isolated) -> Result<(
         context.operation.clone(),
         context.environment.clone(),
         first.into_iter().collect(),
-        context.request.up.clone(),
+        up::with_values(context),
     )
     .await?;
     let moved: Vec<ServiceName> = moving.services().map(|(name, _)| name.clone()).collect();
@@ -62,9 +62,9 @@ pub(crate) async fn unstart(context: &mut Context) -> Result<(), Problem> {
         Ok(Some(delivery)) => {
             let (node, operation) = (context.node.clone(), context.operation.clone());
             let environment = context.environment.clone();
-            let up = context.request.up.clone();
+            let asked = up::with_values(context);
             let deliveries = std::iter::once((to.clone(), delivery)).collect();
-            parts::bring_up(node, operation, environment, deliveries, up).await
+            parts::bring_up(node, operation, environment, deliveries, asked).await
         }
         // A part that ran nothing is stopped.
         Ok(None) => match context.environment.parts.get(to) {
@@ -168,9 +168,9 @@ pub(crate) async fn settle(context: &mut Context) -> Result<(), Problem> {
             }
         }
     }
-    let up = context.request.up.clone();
+    let asked = up::with_values(context);
     let (operation, environment) = (context.operation.clone(), context.environment.clone());
-    let told = parts::bring_up(node.clone(), operation, environment, deliveries, up).await;
+    let told = parts::bring_up(node.clone(), operation, environment, deliveries, asked).await;
     if let Err(problem) = told {
         context.operation.note(format!("{problem}; `dwell up` repeats it"));
     }

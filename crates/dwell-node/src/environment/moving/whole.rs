@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use dwell_api::environment::{CreateEnvironment, Environment as Shown, Up};
+use dwell_api::environment::{CreateEnvironment, Environment as Shown, Up, Variables};
 use dwell_api::event::Outcome;
 use dwell_api::moving::Move;
 use dwell_api::remote::{Delivery, SeenEnvironment};
@@ -16,6 +16,7 @@ use dwell_core::{EnvironmentId, Generation, NodeName, compose};
 use super::super::admission::{Manner, admit};
 use super::super::create;
 use super::super::request::{before, nothing_before, planned, refuse_what_is_there};
+use super::super::up::for_files;
 use super::halted;
 use super::moving;
 use super::place::{farewell, quietly};
@@ -260,7 +261,10 @@ pub(crate) async fn tree(context: &mut Context) -> Result<(), Problem> {
 /// Brings the environment up on the other node.
 pub(crate) async fn arrive(context: &mut Context) -> Result<(), Problem> {
     let (moving, whole) = both(context)?;
-    let body = Up { wait: whole.well, ..Up::default() };
+    let model = context.deliveries.get(&moving.to).map(|sent| &sent.specification.model);
+    let values = model.map(|model| for_files(model, &context.variables)).unwrap_or_default();
+    let variables = Variables(values.into_iter().collect());
+    let body = Up { wait: whole.well, variables, ..Up::default() };
     let path = endpoint::fill(endpoint::UP, &[whole.new.as_str()]);
     let key = format!("arrive-{}", context.operation.id);
     let (node, operation) = (&context.node, &context.operation);
