@@ -69,7 +69,8 @@ fn a_missing_command_stops_before_anything_is_made() {
     let ran = node.run("run dwell-no-such-agent a1");
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("(tool_missing)"), "{ran:?}");
-    assert_eq!(node.requests().len(), 0);
+    // Only whether the environment is on another node, where the command may be, was asked.
+    assert!(node.requests().iter().all(|request| request.method == "GET"), "{ran:?}");
 }
 
 #[test]
