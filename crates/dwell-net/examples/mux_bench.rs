@@ -24,8 +24,9 @@ const USAGE: &str = "usage: mux_bench far
        mux_bench mesh-far <listen> <folder for identities>
        mux_bench mesh-near <listen> <target> <address> <folder>
        mux_bench relay <listen> <target>
-       mux_bench sink <listen> | echo <listen>
-       mux_bench send <address> <bytes> | rtt <address> <rounds> | idle <address> <connections>";
+       mux_bench sink <listen> | source <listen> | echo <listen>
+       mux_bench send <address> <bytes> | receive <address> <bytes>
+       mux_bench rtt <address> <rounds> | idle <address> <connections>";
 
 /// Answers streams on standard input and output.
 async fn far() {
@@ -131,6 +132,30 @@ fn sink(listen: &str) {
     }
 }
 
+/// Sends as much as it is asked for.
+fn source(listen: &str) {
+    for socket in TcpListener::bind(listen).unwrap().incoming() {
+        let mut socket = socket.unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 8];
+            if socket.read_exact(&mut bytes).is_ok() {
+                let _ = write(&mut socket, u64::from_be_bytes(bytes));
+            }
+        });
+    }
+}
+
+fn write(socket: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
+    let buffer = vec![7; 256 * 1024];
+    let mut left = bytes;
+    while left > 0 {
+        let length = left.min(buffer.len() as u64);
+        socket.write_all(&buffer[..usize::try_from(length).unwrap()])?;
+        left -= length;
+    }
+    Ok(())
+}
+
 /// Sends back what comes. One task for each connection, as there may be thousands.
 async fn echo(listen: &str) {
     let listener = tokio::net::TcpListener::bind(listen).await.unwrap();
@@ -157,18 +182,25 @@ async fn echo(listen: &str) {
 /// Prints how many seconds `bytes` take until the sink has confirmed them.
 fn send(address: &str, bytes: u64) {
     let mut socket = TcpStream::connect(address).unwrap();
-    let buffer = vec![7; 256 * 1024];
     let began = Instant::now();
-    let mut left = bytes;
-    while left > 0 {
-        let length = left.min(buffer.len() as u64);
-        socket.write_all(&buffer[..usize::try_from(length).unwrap()]).unwrap();
-        left -= length;
-    }
+    write(&mut socket, bytes).unwrap();
     socket.shutdown(std::net::Shutdown::Write).unwrap();
     let mut total = [0; 8];
     socket.read_exact(&mut total).unwrap();
     assert_eq!(u64::from_be_bytes(total), bytes);
+    println!("{:.6}", began.elapsed().as_secs_f64());
+}
+
+/// Prints how many seconds `bytes` take from the source.
+fn receive(address: &str, bytes: u64) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    let (mut buffer, mut total) = (vec![0; 256 * 1024], 0);
+    let began = Instant::now();
+    socket.write_all(&bytes.to_be_bytes()).unwrap();
+    while let Ok(length @ 1..) = socket.read(&mut buffer) {
+        total += length as u64;
+    }
+    assert_eq!(total, bytes);
     println!("{:.6}", began.elapsed().as_secs_f64());
 }
 
@@ -235,8 +267,10 @@ fn main() {
         }
         ["relay", listen, target] => runtime().block_on(relay(listen, target)),
         ["sink", listen] => sink(listen),
+        ["source", listen] => source(listen),
         ["echo", listen] => runtime().block_on(echo(listen)),
         ["send", address, bytes] => send(address, bytes.parse().unwrap()),
+        ["receive", address, bytes] => receive(address, bytes.parse().unwrap()),
         ["rtt", address, rounds] => rtt(address, rounds.parse().unwrap()),
         ["idle", address, connections] => idle(address, connections.parse().unwrap()),
         _ => eprintln!("{USAGE}"),
