@@ -77,7 +77,7 @@ for ((number = 1; number <= 10; number++)); do
 done
 wait "${jobs[@]}"
 {
-    printf '\nTen \`up --remote\` of new environments at once, with the start of the daemon here: %d of 10 succeeded in %d ms' "$good" "$wall"
+    printf '\nTen `up --remote` of new environments at once, with the start of the daemon here: %d of 10 succeeded in %d ms' "$good" "$wall"
     printf ' over %d ssh process(es). The same there, once, just after it: %d ms.\n' \
         "$(wc -l <"$HOME/ssh/started")" "$(((${EPOCHREALTIME/./} - begin) / 1000))"
 } >>"$BENCH_REPORT"
