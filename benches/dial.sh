@@ -14,9 +14,9 @@ DWELL=$(realpath "$DWELL")
 cipher=aes128-gcm@openssh.com
 mux=$(bench_example dwell-net mux_bench --release)
 
-tunnel=
+started=()
 finish() {
-    [ -z "$tunnel" ] || kill "$tunnel" 2>/dev/null || true
+    [ ${#started[@]} -eq 0 ] || kill "${started[@]}" 2>/dev/null || true
     bench_hosts_end
 }
 trap finish EXIT
@@ -27,12 +27,10 @@ project=$HOME/projects/dial
 mkdir -p "$project"
 cd "$project"
 cp "$mux" mux_bench
-# Relays beside the servers, for the mesh's peer. In the host's network all are reached directly, too.
 cat >compose.yaml <<'YAML'
 services:
   far:
     image: busybox:latest
-    network_mode: host
     init: true
     volumes: [".:/bench:ro"]
     command:
@@ -42,8 +40,6 @@ services:
         cd /bench
         ./mux_bench sink 0.0.0.0:7001 &
         ./mux_bench source 0.0.0.0:7002 &
-        ./mux_bench relay 0.0.0.0:7101 127.0.0.1:7001 &
-        ./mux_bench relay 0.0.0.0:7102 127.0.0.1:7002 &
         exec ./mux_bench echo 0.0.0.0:7003
     expose: ["7001", "7002", "7003"]
 YAML
@@ -51,31 +47,44 @@ git init -q
 git add .
 git commit -qm first
 
-# Brings the servers up on a node; `address` is then where this machine finds them.
+# Waits until something echoes at an address.
+answers() {
+    local try
+    for ((try = 0; try < 100; try++)); do
+        if "$mux" rtt "$1" 20 >/dev/null 2>&1; then return; fi
+        sleep 0.1
+    done
+    echo "error: nothing answers at $1" >&2
+    exit 1
+}
+
+# Brings the servers up on a node. `address` is then where this machine finds them, `container`
+# where they are on the node.
 serve() {
     "$DWELL" up "$1" --remote "$1" >"$BENCH_LOG" 2>&1 || { cat "$BENCH_LOG" >&2; exit 1; }
     address=$("$DWELL" status "$1" --json | sed -n 's/.*"addresses":\["\([0-9.]*\)".*/\1/p')
-    for ((try = 0; try < 100; try++)); do
-        if "$mux" rtt "$address:7003" 20 >/dev/null 2>&1; then return; fi
-        sleep 0.1
-    done
-    echo "error: nothing answers at $address" >&2
-    exit 1
+    container=$(ssh "$1" docker ps --quiet | ssh "$1" xargs docker inspect --format \
+        "'{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}'")
+    answers "$address:7003"
 }
 
 send() { "$mux" send "$1" "$bytes" | awk '{ printf "%.0f\n", $1 * 1e6 }'; }
 receive() { "$mux" receive "$1" "$bytes" | awk '{ printf "%.0f\n", $1 * 1e6 }'; }
-# What a round trip takes longer than one without anything between, in microseconds.
-added() { paste -d ' ' <("$mux" rtt "$1" 2000) <("$mux" rtt "$one_address:7003" 2000) | awk '{ print $1 - $4 }'; }
+# What a round trip takes longer than one straight to the container, in microseconds.
+added() { "$mux" added "$1" "$container:7003" 3000; }
 
 "$DWELL" remote add one --host one --transport ssh >/dev/null
 serve one
-ssh -N -o ExitOnForwardFailure=yes -L 27001:127.0.0.1:7001 -L 27002:127.0.0.1:7002 -L 27003:127.0.0.1:7003 one &
+# Gone with the host.
+ip route replace "$container/32" via "$one_address"
+ssh one iptables -w 30 -I DOCKER-USER -j ACCEPT
+answers "$container:7003"
+forwards=()
+for port in 7001 7002 7003; do forwards+=(-L "127.0.0.1:2$port:$container:$port"); done
+ssh -N -o ExitOnForwardFailure=yes "${forwards[@]}" one &
 tunnel=$!
-until "$mux" rtt 127.0.0.1:27003 20 >/dev/null 2>&1; do
-    kill -0 "$tunnel" || exit 1
-    sleep 0.1
-done
+started+=("$tunnel")
+answers 127.0.0.1:27003
 
 size="$((bytes / 1048576)) MiB"
 dwell_send() { send "$address:7001"; }
@@ -84,15 +93,14 @@ dwell_trip() { added "$address:7003"; }
 ssh_send() { send 127.0.0.1:27001; }
 ssh_receive() { receive 127.0.0.1:27002; }
 ssh_trip() { added 127.0.0.1:27003; }
-relay_send() { send "$direct:7101"; }
-relay_receive() { receive "$direct:7102"; }
+relay_send() { send "$direct:17001"; }
+relay_receive() { receive "$direct:17002"; }
 
 bench_section "Streams over ssh, $cipher"
 bench_clock=bench_told bench_compare "$size to a remote service / \`ssh -L\`" "$rounds" 1.0 dwell_send ssh_send
 bench_clock=bench_told bench_compare "$size from a remote service / \`ssh -L\`" "$rounds" 1.0 dwell_receive ssh_receive
 bench_clock=bench_told bench_compare "what a round trip takes longer than directly / \`ssh -L\`" "$rounds" 1.0 dwell_trip ssh_trip
 kill "$tunnel"
-tunnel=
 
 # Resident memory in KiB of the daemon here and of the one on the node.
 resident() { awk '/^VmRSS/ { print $2 }' "$1/proc/$2/status"; }
@@ -115,18 +123,24 @@ tail -n 1 "$BENCH_REPORT" >&2
 
 # Over a mesh: first nothing but the network of the hosts, then WireGuard, where it is installed.
 mesh() {
-    [ -n "$2" ] || return 0
+    local try
     direct=$2
     "$DWELL" remote add two --host two --transport mesh --mesh-ip "$direct" >/dev/null
-    for ((try = 0; try < 100; try++)); do
-        [ "$("$DWELL" remote ls --json | grep -o '"via":"[a-z]*"' | tail -1)" != '"via":"mesh"' ] || break
-        "$DWELL" remote ping two >/dev/null
+    for ((try = 0; try < 50; try++)); do
+        if "$DWELL" remote ping two | grep -q 'over mesh'; then break; fi
         sleep 0.2
     done
     serve two
+    for port in 7001 7002 7003; do
+        # It listens on the node; only its file is here.
+        nsenter --net="${two_root%/root}/ns/net" "$mux" relay "$direct:1$port" "$container:$port" &
+        started+=($!)
+    done
+    answers "$direct:17003"
+    "$DWELL" remote ping two | grep -q 'over mesh' || { echo "error: the mesh does not carry" >&2; exit 1; }
     bench_section "Streams over a mesh, $1"
     bench_clock=bench_told bench_compare "$size to a remote service / a TCP relay there" "$rounds" 1.11 dwell_send relay_send
     bench_clock=bench_told bench_compare "$size from a remote service / a TCP relay there" "$rounds" 1.11 dwell_receive relay_receive
 }
-mesh "no network to speak of between" "$two_address"
-mesh "WireGuard in userspace" "$two_mesh"
+mesh "nothing but the hosts' network" "$two_address"
+[ -z "$two_mesh" ] || mesh "WireGuard in userspace" "$two_mesh"

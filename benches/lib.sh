@@ -213,12 +213,17 @@ bench_cycle() {
     done
 }
 
-# Builds an example of a crate and prints its path. It is static, so that it runs in any container.
+# Builds an example of a crate and prints its path, unless the folder $BENCH_EXAMPLES has it. It is
+# static, so that it runs in any container.
 #
 #   bench_example crate name [cargo option ...]
 bench_example() {
     local crate=$1 name=$2 target profile=debug
     shift 2
+    if [ -x "${BENCH_EXAMPLES:-}/$name" ]; then
+        realpath "$BENCH_EXAMPLES/$name"
+        return
+    fi
     [ "$(uname -s)" != Linux ] || export RUSTFLAGS=${RUSTFLAGS--C target-feature=+crt-static}
     target=${CARGO_BUILD_TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
     [[ " $* " != *" --release "* ]] || profile=release

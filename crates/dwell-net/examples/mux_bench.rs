@@ -26,7 +26,8 @@ const USAGE: &str = "usage: mux_bench far
        mux_bench relay <listen> <target>
        mux_bench sink <listen> | source <listen> | echo <listen>
        mux_bench send <address> <bytes> | receive <address> <bytes>
-       mux_bench rtt <address> <rounds> | idle <address> <connections>";
+       mux_bench rtt <address> <rounds> | added <address> <direct> <rounds>
+       mux_bench idle <address> <connections>";
 
 /// Answers streams on standard input and output.
 async fn far() {
@@ -204,33 +205,46 @@ fn receive(address: &str, bytes: u64) {
     println!("{:.6}", began.elapsed().as_secs_f64());
 }
 
+/// A connection that sends at once, and how long it takes with its first round trip.
+fn connect(address: &str) -> (TcpStream, Duration) {
+    let began = Instant::now();
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_nodelay(true).unwrap();
+    trip(&mut socket);
+    (socket, began.elapsed())
+}
+
+/// How long one byte takes to go and come back.
+fn trip(socket: &mut TcpStream) -> Duration {
+    let began = Instant::now();
+    socket.write_all(b"x").unwrap();
+    socket.read_exact(&mut [0]).unwrap();
+    began.elapsed()
+}
+
+/// The time, in microseconds, that a part of these, in percent, did not exceed.
+fn part(times: &mut [Duration], percent: usize) -> f64 {
+    times.sort_unstable();
+    times[times.len() * percent / 100].as_secs_f64() * 1e6
+}
+
 /// Prints the median and the 99th percentile of a one-byte round trip, and how long a connection
 /// with its first one takes, in microseconds.
 fn rtt(address: &str, rounds: usize) {
-    let trip = |socket: &mut TcpStream| {
-        socket.write_all(b"x").unwrap();
-        socket.read_exact(&mut [0]).unwrap();
-    };
-    let connect = || {
-        let began = Instant::now();
-        let mut socket = TcpStream::connect(address).unwrap();
-        socket.set_nodelay(true).unwrap();
-        trip(&mut socket);
-        (socket, began.elapsed())
-    };
-    let (mut socket, _) = connect();
-    let mut trips: Vec<Duration> = (0..rounds)
-        .map(|_| {
-            let began = Instant::now();
-            trip(&mut socket);
-            began.elapsed()
-        })
-        .collect();
-    let mut connects: Vec<Duration> = (0..rounds / 20).map(|_| connect().1).collect();
-    trips.sort_unstable();
-    connects.sort_unstable();
-    let part = |all: &[Duration], of: usize| all[all.len() * of / 100].as_secs_f64() * 1e6;
-    println!("{:.1} {:.1} {:.1}", part(&trips, 50), part(&trips, 99), part(&connects, 50));
+    let (mut socket, _) = connect(address);
+    let mut trips: Vec<Duration> = (0..rounds).map(|_| trip(&mut socket)).collect();
+    let mut connects: Vec<Duration> = (0..rounds / 20).map(|_| connect(address).1).collect();
+    let connect = part(&mut connects, 50);
+    println!("{:.1} {:.1} {connect:.1}", part(&mut trips, 50), part(&mut trips, 99));
+}
+
+/// Prints how much longer a round trip takes than a direct one, in microseconds: the difference of
+/// the medians of trips that take turns.
+fn added(address: &str, direct: &str, rounds: usize) {
+    let ((mut socket, _), (mut straight, _)) = (connect(address), connect(direct));
+    let (mut trips, mut others): (Vec<_>, Vec<_>) =
+        (0..rounds).map(|_| (trip(&mut socket), trip(&mut straight))).unzip();
+    println!("{:.1}", part(&mut trips, 50) - part(&mut others, 50));
 }
 
 /// Opens connections, uses each once, and holds them until its input ends.
@@ -272,6 +286,7 @@ fn main() {
         ["send", address, bytes] => send(address, bytes.parse().unwrap()),
         ["receive", address, bytes] => receive(address, bytes.parse().unwrap()),
         ["rtt", address, rounds] => rtt(address, rounds.parse().unwrap()),
+        ["added", address, direct, rounds] => added(address, direct, rounds.parse().unwrap()),
         ["idle", address, connections] => idle(address, connections.parse().unwrap()),
         _ => eprintln!("{USAGE}"),
     }
