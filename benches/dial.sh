@@ -133,7 +133,7 @@ mesh() {
     serve two
     for port in 7001 7002 7003; do
         # It listens on the node; only its file is here.
-        nsenter --net="${two_root%/root}/ns/net" "$mux" relay "$direct:1$port" "$container:$port" &
+        nsenter --net="${two_root%/root*}/ns/net" "$mux" relay "$direct:1$port" "$container:$port" &
         started+=($!)
     done
     answers "$direct:17003"

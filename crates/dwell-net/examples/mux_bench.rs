@@ -206,7 +206,7 @@ fn receive(address: &str, bytes: u64) {
 }
 
 /// A connection that sends at once, and how long it takes with its first round trip.
-fn connect(address: &str) -> (TcpStream, Duration) {
+fn begin(address: &str) -> (TcpStream, Duration) {
     let began = Instant::now();
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_nodelay(true).unwrap();
@@ -231,9 +231,9 @@ fn part(times: &mut [Duration], percent: usize) -> f64 {
 /// Prints the median and the 99th percentile of a one-byte round trip, and how long a connection
 /// with its first one takes, in microseconds.
 fn rtt(address: &str, rounds: usize) {
-    let (mut socket, _) = connect(address);
+    let (mut socket, _) = begin(address);
     let mut trips: Vec<Duration> = (0..rounds).map(|_| trip(&mut socket)).collect();
-    let mut connects: Vec<Duration> = (0..rounds / 20).map(|_| connect(address).1).collect();
+    let mut connects: Vec<Duration> = (0..rounds / 20).map(|_| begin(address).1).collect();
     let connect = part(&mut connects, 50);
     println!("{:.1} {:.1} {connect:.1}", part(&mut trips, 50), part(&mut trips, 99));
 }
@@ -241,7 +241,7 @@ fn rtt(address: &str, rounds: usize) {
 /// Prints how much longer a round trip takes than a direct one, in microseconds: the difference of
 /// the medians of trips that take turns.
 fn added(address: &str, direct: &str, rounds: usize) {
-    let ((mut socket, _), (mut straight, _)) = (connect(address), connect(direct));
+    let ((mut socket, _), (mut straight, _)) = (begin(address), begin(direct));
     let (mut trips, mut others): (Vec<_>, Vec<_>) =
         (0..rounds).map(|_| (trip(&mut socket), trip(&mut straight))).unzip();
     println!("{:.1}", part(&mut trips, 50) - part(&mut others, 50));
