@@ -7,6 +7,9 @@
 #   bench_absolute "what" rounds goal_ms subject [n]   wall time of one, n calls per round
 #   bench_cycle    rounds subject peer "step|what|goal" ...   several steps of two sides
 #
+# With `bench_clock=bench_told` before them, functions are not timed: they print microseconds.
+# bench_hosts makes hosts to ssh to; bench_example builds a program that belongs to a benchmark.
+#
 # Times are compared within one run only: each round runs the two in the order A B B A or B A A B,
 # the first round is dropped, and the figure is the median of the rounds' ratios with a bootstrap
 # 95 % interval. The peer against itself, from the same rounds, is the control: where it is not
@@ -63,6 +66,9 @@ bench_time() {
     bench_us=$((end - begin))
 }
 
+# The same of a function that prints how long what it does took.
+bench_told() { bench_us=$("$1"); }
+
 bench_try() {
     if ! "$1" >"$BENCH_LOG" 2>&1 </dev/null; then
         echo "error: $1 failed; its output:" >&2
@@ -79,7 +85,7 @@ bench_compare() {
         ((round % 2)) && order=("$peer" "$subject" "$subject" "$peer")
         local a=() b=()
         for function in "${order[@]}"; do
-            bench_time "$function"
+            "${bench_clock:-bench_time}" "$function"
             if [ "$function" = "$subject" ]; then a+=("$bench_us"); else b+=("$bench_us"); fi
         done
         # The first round warms up.
@@ -95,8 +101,8 @@ bench_absolute() {
     for ((round = 0; round <= rounds; round++)); do
         sum=0
         for ((call = 0; call < calls; call++)); do
-            bench_time "$subject"
-            sum=$((sum + bench_us))
+            "${bench_clock:-bench_time}" "$subject"
+            sum=$((sum + ${bench_us%.*}))
         done
         ((round == 0)) || samples+="$((sum / calls))"$'\n'
     done
@@ -131,8 +137,11 @@ bench_awk='
     }
     function smallest(v, n,    i, x) { x = v[1]; for (i = 2; i <= n; i++) if (v[i] < x) x = v[i]; return x }
     function largest(v, n,    i, x) { x = v[1]; for (i = 2; i <= n; i++) if (v[i] > x) x = v[i]; return x }
-    function spread(v, n) {
-        return sprintf("%.1f (%.1f to %.1f)", median(v, n) / 1000, smallest(v, n) / 1000, largest(v, n) / 1000)
+    function spread(v, n,    form) {
+        # Times below a millisecond take more digits.
+        form = median(v, n) < 1000 ? "%.3f" : "%.1f"
+        form = form " (" form " to " form ")"
+        return sprintf(form, median(v, n) / 1000, smallest(v, n) / 1000, largest(v, n) / 1000)
     }
     function met(middle, goal) { return high <= goal ? "yes" : middle <= goal ? "unsure" : "no" }
 '
@@ -202,4 +211,49 @@ bench_cycle() {
         bench_row "$what" "$goal" <<<"${samples[$step]}" >>"$BENCH_REPORT"
         tail -n 1 "$BENCH_REPORT" >&2
     done
+}
+
+# Builds an example of a crate and prints its path, unless the folder $BENCH_EXAMPLES has it. It is
+# static, so that it runs in any container.
+#
+#   bench_example crate name [cargo option ...]
+bench_example() {
+    local crate=$1 name=$2 target profile=debug
+    shift 2
+    if [ -x "${BENCH_EXAMPLES:-}/$name" ]; then
+        realpath "$BENCH_EXAMPLES/$name"
+        return
+    fi
+    [ "$(uname -s)" != Linux ] || export RUSTFLAGS=${RUSTFLAGS--C target-feature=+crt-static}
+    target=${CARGO_BUILD_TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
+    [[ " $* " != *" --release "* ]] || profile=release
+    cargo build --quiet --locked -p "$crate" --example "$name" --target "$target" "$@" >&2
+    realpath "${CARGO_TARGET_DIR:-target}/$target/$profile/examples/$name"
+}
+
+# Makes two hosts, `one` and `two`, each with sshd and an engine, and a home that reaches them, whose
+# environment the script has from then on. They end with the script, or with bench_hosts_end, which
+# waits for it. Sets, for each host, its address (`one_address`), the one in a WireGuard mesh
+# (`one_mesh`, empty without), its files (`one_root`). Where there can be no hosts the script ends.
+bench_hosts() {
+    local example variables word=
+    example=$(bench_example dwell-testkit remote)
+    variables=$(mktemp -t bench-XXXXXX)
+    coproc BENCH_KEEPER { exec "$example" "$DWELL" "$variables"; }
+    bench_keeper=$BENCH_KEEPER_PID
+    if [ -n "${BENCH_KEEPER[0]:-}" ]; then read -r word <&"${BENCH_KEEPER[0]}" || true; fi
+    if [ "$word" != ready ]; then
+        rm -f "$variables"
+        echo "There can be no hosts here, so that this was not measured."
+        exit 0
+    fi
+    # shellcheck source=/dev/null
+    . "$variables"
+    rm -f "$variables"
+}
+
+bench_hosts_end() {
+    if [ -z "${BENCH_KEEPER[1]:-}" ]; then return; fi
+    eval "exec ${BENCH_KEEPER[1]}>&-"
+    wait "$bench_keeper" || true
 }

@@ -183,6 +183,26 @@ fn socket(descriptor: OwnedFd) -> io::Result<UnixStream> {
     UnixStream::from_std(stream)
 }
 
+impl Input {
+    /// The pipe, for those who can do more with one; a socket comes back as it is.
+    pub fn into_pipe(self) -> Result<pipe::Receiver, Self> {
+        match self.0 {
+            Reader::Pipe(pipe) => Ok(pipe),
+            socket @ Reader::Socket(_) => Err(Self(socket)),
+        }
+    }
+}
+
+impl Output {
+    /// The pipe, for those who can do more with one; anything else comes back as it is.
+    pub fn into_pipe(self) -> Result<pipe::Sender, Self> {
+        match self.0 {
+            Some(Writer::Pipe(pipe)) => Ok(pipe),
+            other => Err(Self(other)),
+        }
+    }
+}
+
 impl AsyncRead for Input {
     fn poll_read(
         mut self: Pin<&mut Self>,

@@ -24,8 +24,10 @@ const USAGE: &str = "usage: mux_bench far
        mux_bench mesh-far <listen> <folder for identities>
        mux_bench mesh-near <listen> <target> <address> <folder>
        mux_bench relay <listen> <target>
-       mux_bench sink <listen> | echo <listen>
-       mux_bench send <address> <bytes> | rtt <address> <rounds> | idle <address> <connections>";
+       mux_bench sink <listen> | source <listen> | echo <listen>
+       mux_bench send <address> <bytes> | receive <address> <bytes>
+       mux_bench rtt <address> <rounds> | added <address> <direct> <rounds>
+       mux_bench idle <address> <connections>";
 
 /// Answers streams on standard input and output.
 async fn far() {
@@ -131,6 +133,30 @@ fn sink(listen: &str) {
     }
 }
 
+/// Sends as much as it is asked for.
+fn source(listen: &str) {
+    for socket in TcpListener::bind(listen).unwrap().incoming() {
+        let mut socket = socket.unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 8];
+            if socket.read_exact(&mut bytes).is_ok() {
+                let _ = write(&mut socket, u64::from_be_bytes(bytes));
+            }
+        });
+    }
+}
+
+fn write(socket: &mut TcpStream, bytes: u64) -> std::io::Result<()> {
+    let buffer = vec![7; 256 * 1024];
+    let mut left = bytes;
+    while left > 0 {
+        let length = left.min(buffer.len() as u64);
+        socket.write_all(&buffer[..usize::try_from(length).unwrap()])?;
+        left -= length;
+    }
+    Ok(())
+}
+
 /// Sends back what comes. One task for each connection, as there may be thousands.
 async fn echo(listen: &str) {
     let listener = tokio::net::TcpListener::bind(listen).await.unwrap();
@@ -157,14 +183,8 @@ async fn echo(listen: &str) {
 /// Prints how many seconds `bytes` take until the sink has confirmed them.
 fn send(address: &str, bytes: u64) {
     let mut socket = TcpStream::connect(address).unwrap();
-    let buffer = vec![7; 256 * 1024];
     let began = Instant::now();
-    let mut left = bytes;
-    while left > 0 {
-        let length = left.min(buffer.len() as u64);
-        socket.write_all(&buffer[..usize::try_from(length).unwrap()]).unwrap();
-        left -= length;
-    }
+    write(&mut socket, bytes).unwrap();
     socket.shutdown(std::net::Shutdown::Write).unwrap();
     let mut total = [0; 8];
     socket.read_exact(&mut total).unwrap();
@@ -172,33 +192,59 @@ fn send(address: &str, bytes: u64) {
     println!("{:.6}", began.elapsed().as_secs_f64());
 }
 
+/// Prints how many seconds `bytes` take from the source.
+fn receive(address: &str, bytes: u64) {
+    let mut socket = TcpStream::connect(address).unwrap();
+    let (mut buffer, mut total) = (vec![0; 256 * 1024], 0);
+    let began = Instant::now();
+    socket.write_all(&bytes.to_be_bytes()).unwrap();
+    while let Ok(length @ 1..) = socket.read(&mut buffer) {
+        total += length as u64;
+    }
+    assert_eq!(total, bytes);
+    println!("{:.6}", began.elapsed().as_secs_f64());
+}
+
+/// A connection that sends at once, and how long it takes with its first round trip.
+fn begin(address: &str) -> (TcpStream, Duration) {
+    let began = Instant::now();
+    let mut socket = TcpStream::connect(address).unwrap();
+    socket.set_nodelay(true).unwrap();
+    trip(&mut socket);
+    (socket, began.elapsed())
+}
+
+/// How long one byte takes to go and come back.
+fn trip(socket: &mut TcpStream) -> Duration {
+    let began = Instant::now();
+    socket.write_all(b"x").unwrap();
+    socket.read_exact(&mut [0]).unwrap();
+    began.elapsed()
+}
+
+/// The time, in microseconds, that a part of these, in percent, did not exceed.
+fn part(times: &mut [Duration], percent: usize) -> f64 {
+    times.sort_unstable();
+    times[times.len() * percent / 100].as_secs_f64() * 1e6
+}
+
 /// Prints the median and the 99th percentile of a one-byte round trip, and how long a connection
 /// with its first one takes, in microseconds.
 fn rtt(address: &str, rounds: usize) {
-    let trip = |socket: &mut TcpStream| {
-        socket.write_all(b"x").unwrap();
-        socket.read_exact(&mut [0]).unwrap();
-    };
-    let connect = || {
-        let began = Instant::now();
-        let mut socket = TcpStream::connect(address).unwrap();
-        socket.set_nodelay(true).unwrap();
-        trip(&mut socket);
-        (socket, began.elapsed())
-    };
-    let (mut socket, _) = connect();
-    let mut trips: Vec<Duration> = (0..rounds)
-        .map(|_| {
-            let began = Instant::now();
-            trip(&mut socket);
-            began.elapsed()
-        })
-        .collect();
-    let mut connects: Vec<Duration> = (0..rounds / 20).map(|_| connect().1).collect();
-    trips.sort_unstable();
-    connects.sort_unstable();
-    let part = |all: &[Duration], of: usize| all[all.len() * of / 100].as_secs_f64() * 1e6;
-    println!("{:.1} {:.1} {:.1}", part(&trips, 50), part(&trips, 99), part(&connects, 50));
+    let (mut socket, _) = begin(address);
+    let mut trips: Vec<Duration> = (0..rounds).map(|_| trip(&mut socket)).collect();
+    let mut connects: Vec<Duration> = (0..rounds / 20).map(|_| begin(address).1).collect();
+    let connect = part(&mut connects, 50);
+    println!("{:.1} {:.1} {connect:.1}", part(&mut trips, 50), part(&mut trips, 99));
+}
+
+/// Prints how much longer a round trip takes than a direct one, in microseconds: the difference of
+/// the medians of trips that take turns.
+fn added(address: &str, direct: &str, rounds: usize) {
+    let ((mut socket, _), (mut straight, _)) = (begin(address), begin(direct));
+    let (mut trips, mut others): (Vec<_>, Vec<_>) =
+        (0..rounds).map(|_| (trip(&mut socket), trip(&mut straight))).unzip();
+    println!("{:.1}", part(&mut trips, 50) - part(&mut others, 50));
 }
 
 /// Opens connections, uses each once, and holds them until its input ends.
@@ -235,9 +281,12 @@ fn main() {
         }
         ["relay", listen, target] => runtime().block_on(relay(listen, target)),
         ["sink", listen] => sink(listen),
+        ["source", listen] => source(listen),
         ["echo", listen] => runtime().block_on(echo(listen)),
         ["send", address, bytes] => send(address, bytes.parse().unwrap()),
+        ["receive", address, bytes] => receive(address, bytes.parse().unwrap()),
         ["rtt", address, rounds] => rtt(address, rounds.parse().unwrap()),
+        ["added", address, direct, rounds] => added(address, direct, rounds.parse().unwrap()),
         ["idle", address, connections] => idle(address, connections.parse().unwrap()),
         _ => eprintln!("{USAGE}"),
     }

@@ -9,6 +9,7 @@ mod hook;
 mod images;
 pub(crate) mod moving;
 mod parts;
+mod readings;
 mod remove;
 mod request;
 mod shared;
@@ -32,10 +33,11 @@ pub(crate) use delivery::{delivered, receive};
 pub(crate) use former::forget as forget_former;
 pub(crate) use images::ports as image_ports;
 pub(crate) use parts::{say_farewell, stop_one as stop_part};
+pub(crate) use readings::Readings;
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};
 pub(crate) use shared::{end_idle, start_again};
 pub(crate) use subnet::free as free_subnets;
-pub(crate) use up::{COMPOSE_FILE, bring_back, for_files, last_model, read_model, stack};
+pub(crate) use up::{COMPOSE_FILE, bring_back, for_files, last_model, stack};
 
 use crate::operation::Context;
 

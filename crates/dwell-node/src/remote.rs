@@ -32,6 +32,7 @@ use dwell_net::mux::{Mux, Stream};
 use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 
+use crate::environment::Readings;
 use crate::node::Node;
 use crate::problem::OrProblem;
 
@@ -65,6 +66,8 @@ pub(crate) struct Remotes {
     /// The links that other nodes made to this one, the newest of each.
     inbound: Mutex<HashMap<NodeId, Mux>>,
     pub(crate) forwards: Forwards,
+    /// Models of projects, as they were read last to be sent.
+    readings: Readings,
     /// One for each source tree, held by who looks at what is to be sent of it.
     sources: Mutex<HashMap<PathBuf, Weak<tokio::sync::Mutex<()>>>>,
     /// Environments of other nodes that are not shown: those that are still moving there, and

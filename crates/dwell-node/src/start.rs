@@ -14,6 +14,7 @@ use dwell_drivers::docker::Engine;
 use dwell_drivers::process::owner;
 use dwell_net::names::NameTable;
 use rustix::fs::FlockOperation;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -37,12 +38,17 @@ const DIALLED: usize = 64;
 /// How long the next daemon waits for the last one to end.
 const HANDOVER: Duration = Duration::from_secs(8);
 
+/// How many files the daemon wants to have open: each connection that it carries is one. Not as
+/// many as the system would give, as its tools inherit the limit and some close all that it allows.
+const FILES: u64 = 65_536;
+
 /// Runs the daemon to its end.
 pub(crate) fn run(paths: Paths) -> Result<(), Problem> {
     for directory in [&paths.state, &paths.data, &paths.runtime] {
         make_directory(directory)?;
     }
     let _lock = lock(&paths)?;
+    allow_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -51,6 +57,15 @@ pub(crate) fn run(paths: Paths) -> Result<(), Problem> {
     let result = runtime.block_on(serve(paths));
     runtime.shutdown_timeout(FAREWELL);
     result
+}
+
+/// Raises the number of files that may be open as far as the user may. Where that fails it stays.
+fn allow_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let wanted = maximum.map_or(FILES, |most| most.min(FILES));
+    if current.is_some_and(|current| current < wanted) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum });
+    }
 }
 
 /// The lock that makes this the only daemon of its state directory; held until the file closes.

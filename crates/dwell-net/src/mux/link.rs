@@ -16,7 +16,7 @@ use super::alive::{Alive, Need, need};
 use super::error::{MuxError, ProtocolError, Reason, Refusal};
 use super::frame::{Control, Decoder, Event, HEAD};
 use super::output::Output;
-use super::pipe::{BULK, PipeReader, SPLICES};
+use super::pipe::{BULK, PipeReader, SPLICES, widen};
 use super::state::{Passed, Shared};
 use super::stream::{Arrival, Stream};
 use super::window::{Grant, Path};
@@ -67,6 +67,9 @@ impl Link {
             Side::Opening => 1,
             Side::Answering => 2,
         };
+        if let Some(pipe) = pipe(read) {
+            widen(pipe);
+        }
         Self {
             side,
             // Of each stream at most an opening, an answer, data, credit, an end and a reset wait.

@@ -18,7 +18,7 @@ use super::Writing;
 use super::error::{ProtocolError, Reason};
 use super::frame::Control;
 use super::frame::Head;
-use super::pipe::{PipeWriter, SPLICES, splice};
+use super::pipe::{PipeWriter, SPLICES, splice, widen};
 use super::state::Shared;
 
 /// How many pieces one call of the system is given.
@@ -111,7 +111,9 @@ pub(crate) struct Output {
 impl Output {
     /// `most` is how many frames may wait, which is only reached by one who does not read.
     pub(crate) fn new(io: Box<dyn Writing>, most: usize) -> Self {
-        let splices = SPLICES && (&*io as &dyn Any).is::<PipeWriter>();
+        let pipe = (&*io as &dyn Any).downcast_ref::<PipeWriter>();
+        pipe.iter().for_each(|pipe| widen(*pipe));
+        let splices = SPLICES && pipe.is_some();
         let batch = VecDeque::new();
         let writer = Writer { io: Some(io), batch, blocked: false, unflushed: false };
         Self {

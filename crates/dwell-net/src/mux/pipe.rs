@@ -2,7 +2,7 @@
 //! kernel, without being copied to and from this process.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub use tokio::net::unix::pipe::{Receiver as PipeReader, Sender as PipeWriter};
 
@@ -12,21 +12,19 @@ pub(crate) const BULK: usize = 16 * 1024;
 /// Makes the ends of a link's two pipes ready for use: the one that is read, the one that is
 /// written. Fails where either is something else, such as a socket.
 pub fn pipes(read: OwnedFd, write: OwnedFd) -> io::Result<(PipeReader, PipeWriter)> {
-    widen(&read);
-    widen(&write);
     Ok((PipeReader::from_owned_fd(read)?, PipeWriter::from_owned_fd(write)?))
 }
 
 /// Lets a pipe hold more, so that the processes at its ends take turns less often. Where this is
 /// not allowed it stays as it is, which is only slower.
 #[cfg(target_os = "linux")]
-fn widen(pipe: &OwnedFd) {
+pub(crate) fn widen(pipe: &impl AsFd) {
     const SIZE: usize = 1024 * 1024;
     let _ = rustix::pipe::fcntl_setpipe_size(pipe, SIZE);
 }
 
 #[cfg(not(target_os = "linux"))]
-fn widen(_: &OwnedFd) {}
+pub(crate) fn widen(_: &impl AsFd) {}
 
 /// Whether [`splice`] exists here.
 pub(crate) const SPLICES: bool = cfg!(target_os = "linux");

@@ -51,7 +51,7 @@ async fn read(
 }
 
 /// The model of the project in an environment's directory, as compose and the configuration say.
-pub(crate) async fn read_model(
+pub(super) async fn read_model(
     environment: &Environment,
     config: &ProjectConfig,
     variables: &BTreeMap<String, String>,

@@ -1,5 +1,6 @@
 //! Ways to a registered node: ssh, and the mesh where there is one.
 
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -7,6 +8,8 @@ use dwell_api::remote::Hello;
 use dwell_core::remote::{Remote, Transport};
 use dwell_drivers::ssh::{self, Destination, Why};
 use dwell_net::carrier::{BoxFuture, Connector, Guard, Link, LinkError, Settings};
+use dwell_net::mux;
+use tokio::process::{ChildStdin, ChildStdout};
 
 use super::acquaint::{Mesh, Way};
 use crate::node::{Node, now};
@@ -65,13 +68,17 @@ impl Connector for Ssh {
     fn connect(&self) -> BoxFuture<'_, Result<Link, LinkError>> {
         Box::pin(async {
             let bridge = ssh::bridge(&self.destination, BRIDGE).map_err(|e| link_error(&e.why))?;
-            Ok(Link {
-                read: Box::new(bridge.reader),
-                write: Box::new(bridge.writer),
-                guard: Box::new(Process(bridge.link)),
-            })
+            let (read, write) = pipes(bridge.reader, bridge.writer)
+                .map_err(|error| LinkError::Failed { why: error.to_string() })?;
+            let guard = Box::new(Process(bridge.link));
+            Ok(Link { read: Box::new(read), write: Box::new(write), guard })
         })
     }
+}
+
+/// The process's streams as what the mux is fastest with.
+fn pipes(read: ChildStdout, write: ChildStdin) -> io::Result<(mux::PipeReader, mux::PipeWriter)> {
+    mux::pipes(read.into_owned_fd()?, write.into_owned_fd()?)
 }
 
 struct Process(ssh::Link);

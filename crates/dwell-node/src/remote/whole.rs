@@ -16,7 +16,7 @@ use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::{Manner, admit, delivered, for_files, planned, read_model, say_farewell};
+use crate::environment::{Manner, admit, delivered, for_files, planned, say_farewell};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -229,7 +229,7 @@ async fn resolve(
 ) -> Result<Resolved, Problem> {
     let config = project::load(environment.directory()).await?;
     let trusted = project::trust_subject(environment.directory(), &config).await;
-    let model = read_model(environment, &config, variables).await?;
+    let model = node.remotes.readings.model(environment, &config, variables).await?;
     let root = travel::root(node, environment.directory()).await?;
     let services: BTreeSet<ServiceName> =
         compose::services(&model).or_problem()?.into_keys().collect();
