@@ -1,6 +1,8 @@
 //! A typed client over any byte stream: one connection, HTTP/1.1, answers decoded into types,
 //! problems into errors.
 
+use std::pin::Pin;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -49,9 +51,14 @@ impl ClientError {
     }
 }
 
+/// Makes a connection anew, `None` where that is no use any more.
+pub type Again = Box<dyn FnMut() -> BoxFuture<Option<Result<Client, Problem>>> + Send>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// A connection to a node.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
+    again: Option<Again>,
 }
 
 impl Client {
@@ -62,7 +69,15 @@ impl Client {
     {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection.with_upgrades());
-        Ok(Self { sender })
+        Ok(Self { sender, again: None })
+    }
+
+    /// With a way to connect anew where a call that may be repeated got no answer at all, as from
+    /// a daemon that is just ending.
+    #[must_use]
+    pub fn or_again(mut self, again: Again) -> Self {
+        self.again = Some(again);
+        self
     }
 
     async fn send(
@@ -73,7 +88,7 @@ impl Client {
         body: Bytes,
     ) -> Result<Response<Incoming>, ClientError> {
         let mut request = Request::builder()
-            .method(method)
+            .method(&method)
             .uri(path)
             .header(header::HOST, "node")
             .header(header::CONTENT_TYPE, "application/json");
@@ -84,9 +99,20 @@ impl Client {
         }
         let request =
             request.body(Full::new(body)).map_err(|e| ClientError::Answer(e.to_string()))?;
-        let ready = self.sender.ready().await;
-        ready?;
-        let response = self.sender.send_request(request).await?;
+        let repeats = method == Method::GET || key.is_some();
+        let response = loop {
+            let error = match self.once(request.clone()).await {
+                Ok(response) => break response,
+                Err(error) => error,
+            };
+            match self.again.as_mut().filter(|_| repeats) {
+                Some(again) => match again().await {
+                    Some(client) => self.sender = client?.sender,
+                    None => return Err(error.into()),
+                },
+                None => return Err(error.into()),
+            }
+        };
         if response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(response);
         }
@@ -99,6 +125,14 @@ impl Client {
                 Err(ClientError::Answer(format!("{status}: {}", text.trim())))
             }
         }
+    }
+
+    async fn once(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, hyper::Error> {
+        self.sender.ready().await?;
+        self.sender.send_request(request).await
     }
 
     async fn decode<T: DeserializeOwned>(response: Response<Incoming>) -> Result<T, ClientError> {

@@ -13,6 +13,9 @@ use tokio::net::UnixStream;
 /// How long a daemon may take until it answers.
 const START_LIMIT: Duration = Duration::from_secs(10);
 
+/// Pauses before a daemon that gave no answer is asked anew, in milliseconds.
+const AGAIN: [u64; 6] = [10, 20, 40, 80, 160, 320];
+
 /// Pauses between two looks at the socket.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -53,8 +56,21 @@ const DROPPED: &[&str] = &[
     "DWELL_WORKSPACE",
 ];
 
-/// Connects to the daemon, starting it when it does not run.
+/// Connects to the daemon, starting it when it does not run. A daemon that ends, or was killed,
+/// may take one more connection and not answer: then the next one is asked.
 pub(crate) async fn connect(paths: &Paths) -> Result<Client, Problem> {
+    let client = once(paths).await?;
+    let (paths, mut pauses) = (paths.clone(), AGAIN.iter());
+    Ok(client.or_again(Box::new(move || {
+        let (paths, pause) = (paths.clone(), pauses.next());
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(*pause?)).await;
+            Some(once(&paths).await)
+        })
+    })))
+}
+
+async fn once(paths: &Paths) -> Result<Client, Problem> {
     match running(paths).await? {
         Some(client) => Ok(client),
         None => start(paths).await,
