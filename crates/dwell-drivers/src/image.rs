@@ -140,7 +140,7 @@ async fn run(
 ) -> Result<(), ImageError> {
     let described = serde_json::to_string(recipe).map_err(std::io::Error::from)?;
     let mut program = Program::new("docker")
-        .arg("build")
+        .args(["build", "--force-rm"])
         .args(recipe.build_arguments().iter().flat_map(|argument| ["--build-arg", argument]))
         .args(["--label", &format!("{HASH_LABEL}={}", recipe.hash())])
         .args(["--label", &format!("{RECIPE_LABEL}={described}")])
