@@ -97,7 +97,7 @@ workspace_folder() {
 build_own() {
     local folder=crates/dwell-testkit/images/${1#dwell-test-} options=()
     present "$1" || say "building $1"
-    if [ "$1" = dwell-test-workspace ]; then
+    if [ "$1" = dwell-test-workspace-image ]; then
         workspace_folder
         folder=$work/workspace
         options=(--target base --build-arg BASE=debian:bookworm --build-arg AGENTS=)

@@ -1,5 +1,5 @@
 //! The workspace image as people and programs find it inside, and `dwell image` on a real engine.
-//! The image has neither agents nor a desktop: `scripts/images.sh dwell-test-workspace` builds it.
+//! The image has neither agents nor a desktop; `scripts/images.sh` builds it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use dwell_testkit::{Ran, TestHome, docker, run, wait_until};
 
-const IMAGE: &str = "dwell-test-workspace";
+const IMAGE: &str = "dwell-test-workspace-image";
 const FIRST_IN_PATH: &str = "/home/dev/.local/bin:";
 
 /// A container of the image that does nothing, with the ssh keys where dwell mounts them.
@@ -175,8 +175,8 @@ impl Repository {
     }
 
     fn image(&self, arguments: &[&str]) -> Ran {
-        let words = ["image"].iter().chain(arguments).chain(&["--repository", &self.name]);
-        self.home.dwell(words)
+        let repository = ["--repository", &self.name];
+        self.home.dwell(["image"].iter().chain(arguments).chain(&repository))
     }
 }
 
