@@ -122,7 +122,7 @@ pub async fn build(
     let tag = tags.first().cloned().unwrap_or_default();
     let before = engine.image_id(&tag).await?;
     run(engine, &tags, recipe, afresh, &folder, line).await?;
-    let built = engine.image(&tag).await?.ok_or_else(|| EngineError::NotFound(tag))?;
+    let built = engine.image(&tag).await?.ok_or(EngineError::NotFound(tag))?;
     if let Some(old) = before.filter(|id| *id != built.id) {
         // One that a container still has stays, which the engine sees to.
         let _ = engine.remove_image(&old).await;
