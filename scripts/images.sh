@@ -2,7 +2,8 @@
 # Sees to it that images exist under the names given (by default those that the example uses):
 # base images are present, or pulled, or built from the distribution's packages where no registry
 # can be reached, so that the same Dockerfiles work online and offline; the tests' own are built
-# from crates/dwell-testkit/images. Safe to repeat.
+# from crates/dwell-testkit/images, and the smallest workspace image from images/workspace. Safe to
+# repeat.
 #
 # usage: scripts/images.sh [debian:bookworm-slim|debian:bookworm|busybox:latest|dwell-test-<name> ...]
 set -euo pipefail
@@ -83,10 +84,25 @@ build() {
     works "$1" || die "the image $1 was built but does not work"
 }
 
+# Brings together what the workspace image is built from, as `dwell image build` does: with the
+# certificates that the administrator of this machine added, and modes that no umask changed.
+workspace_folder() {
+    [ ! -d "$work/workspace" ] || return 0
+    cp -r images/workspace "$work/workspace"
+    cp /usr/local/share/ca-certificates/*.crt "$work/workspace/certificates/" 2>/dev/null || true
+    chmod -R u=rwX,go=rX "$work/workspace"
+}
+
 # An image of the tests; from the engine's cache where nothing has changed.
 build_own() {
+    local folder=crates/dwell-testkit/images/${1#dwell-test-} options=()
     present "$1" || say "building $1"
-    timeout 900 docker build --quiet --tag "$1" "crates/dwell-testkit/images/${1#dwell-test-}" >/dev/null 2>"$work/errors" ||
+    if [ "$1" = dwell-test-workspace-image ]; then
+        workspace_folder
+        folder=$work/workspace
+        options=(--target base --build-arg BASE=debian:bookworm --build-arg AGENTS=)
+    fi
+    timeout 900 docker build --quiet --tag "$1" "${options[@]}" "$folder" >/dev/null 2>"$work/errors" ||
         die "the image $1 could not be built" "$(tail -n 5 "$work/errors")"
 }
 

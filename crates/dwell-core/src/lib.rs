@@ -8,6 +8,7 @@ pub mod compose;
 pub mod config;
 pub mod environment;
 pub mod id;
+pub mod image;
 pub mod ingress;
 pub mod mesh;
 pub mod moving;

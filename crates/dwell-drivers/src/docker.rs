@@ -16,6 +16,7 @@ use bollard::Docker;
 
 pub use container::{Change, LogChunk, LogOptions};
 pub use exec::{Exec, ExecOutput, ExecSpec};
+pub use image::Image;
 pub use network::Network;
 pub use volume::{ArchiveError, Holder, Volume};
 

@@ -7,6 +7,7 @@ pub mod deploy;
 pub mod docker;
 pub mod git;
 pub mod handover;
+pub mod image;
 pub mod ingress;
 pub mod machine;
 pub mod mesh;

@@ -1,6 +1,7 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
 pub(crate) mod environment;
+pub(crate) mod image;
 pub(crate) mod node;
 mod parse;
 pub(crate) mod placement;
@@ -62,6 +63,7 @@ Project and machine:
   doctor       Look for what does not work, and say what to do
   node         Start, stop and look at the daemon
   remote       Register other machines as nodes, and look after them
+  image        Build the images that workspaces are made from
   completion   Print a completion script for a shell
 
 Options:
@@ -190,6 +192,7 @@ pub(crate) enum Command {
     Node(node::Node),
     #[command(visible_alias = "host")]
     Remote(remote::Remote),
+    Image(image::Image),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),

@@ -9,6 +9,7 @@ mod doctor;
 mod environment;
 mod exec;
 mod far;
+mod image;
 mod logs;
 mod moving;
 mod node;
@@ -116,6 +117,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Doctor(it) => doctor::run(it, context).await,
         Command::Node(it) => node::run(it, context).await,
         Command::Remote(it) => remote::run(it, context).await,
+        Command::Image(it) => image::run(it, context).await,
         Command::Init(it) => config::init(&it, context),
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use bollard::models::ImageSummary;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
 };
@@ -15,7 +16,52 @@ use crate::process::{ProcessError, Program};
 /// How long pulling an image may take.
 const PULL: Duration = Duration::from_secs(15 * 60);
 
+/// An image as the engine has it.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// Its id.
+    pub id: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was made, in seconds since the Unix epoch; `None` where the engine does not say.
+    pub created: Option<i64>,
+}
+
 impl Engine {
+    /// The image with this tag; `None` when there is none.
+    pub async fn image(&self, tag: &str) -> Result<Option<Image>, EngineError> {
+        let Some(id) = self.image_id(tag).await? else { return Ok(None) };
+        let all =
+            self.images(HashMap::from([("reference".to_owned(), vec![tag.to_owned()])])).await?;
+        Ok(all.into_iter().find(|image| image.id == id))
+    }
+
+    /// The images with this label, whatever its value.
+    pub async fn labelled_images(&self, label: &str) -> Result<Vec<Image>, EngineError> {
+        self.images(HashMap::from([("label".to_owned(), vec![label.to_owned()])])).await
+    }
+
+    async fn images(
+        &self,
+        filters: HashMap<String, Vec<String>>,
+    ) -> Result<Vec<Image>, EngineError> {
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        let found =
+            self.call("list images", QUICK, self.docker()?.list_images(Some(options))).await?;
+        let image = |image: ImageSummary| Image {
+            id: image.id,
+            tags: image.repo_tags,
+            labels: image.labels,
+            size: u64::try_from(image.size).unwrap_or_default(),
+            created: Some(image.created).filter(|created| *created > 0),
+        };
+        Ok(found.into_iter().map(image).collect())
+    }
+
     /// The id of the image with this tag; `None` when there is none.
     pub async fn image_id(&self, tag: &str) -> Result<Option<String>, EngineError> {
         match self.call("inspect image", QUICK, self.docker()?.inspect_image(tag)).await {
@@ -78,10 +124,7 @@ impl Engine {
     /// Tags that match a pattern such as `dwell-abc/*`.
     pub async fn image_tags(&self, pattern: &str) -> Result<Vec<String>, EngineError> {
         let filters = HashMap::from([("reference".to_owned(), vec![pattern.to_owned()])]);
-        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
-        let found =
-            self.call("list images", QUICK, self.docker()?.list_images(Some(options))).await?;
-        Ok(found.into_iter().flat_map(|image| image.repo_tags).collect())
+        Ok(self.images(filters).await?.into_iter().flat_map(|image| image.tags).collect())
     }
 
     /// Removes a tag, and the image when it was its last.

@@ -53,10 +53,9 @@ impl Style {
     /// A word about a state in the colour of how well that is.
     pub(crate) fn state(self, word: &str) -> String {
         match word.split(' ').next().unwrap_or_default() {
-            "running" | "healthy" | "ok" => self.green(word),
-            "degraded" | "starting" | "destroying" | "restarting" | "unknown" | "paused" => {
-                self.yellow(word)
-            }
+            "running" | "healthy" | "ok" | "fresh" => self.green(word),
+            "degraded" | "starting" | "destroying" | "restarting" | "unknown" | "paused"
+            | "old" => self.yellow(word),
             "unhealthy" | "missing" | "lost" | "dead" | "failed" => self.red(word),
             "stopped" | "created" | "ended" | "-" => self.dim(word),
             _ => word.to_owned(),
