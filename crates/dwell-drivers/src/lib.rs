@@ -8,6 +8,7 @@ pub mod docker;
 pub mod git;
 pub mod handover;
 pub mod ingress;
+pub mod init;
 pub mod machine;
 pub mod mesh;
 pub mod process;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use dwell_core::EnvironmentId;
 use dwell_core::observed::{Container, label};
+use dwell_core::{EnvironmentId, WorkspaceId};
 use futures_util::StreamExt;
 use tokio::sync::{Notify, watch};
 
@@ -112,6 +112,14 @@ impl World {
         })
     }
 
+    /// The containers of a workspace, as last seen.
+    pub(crate) fn of_workspace(&self, id: &WorkspaceId) -> Vec<Container> {
+        self.read(|seen| {
+            let of = seen.containers.values().filter(|c| c.workspace.as_ref() == Some(id));
+            of.cloned().collect()
+        })
+    }
+
     /// Told whenever something changed.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -165,6 +173,18 @@ pub(crate) async fn look_at(node: &Node, id: &EnvironmentId) {
         node.world.take_over(&before, found);
     }
     node.publish(id).await;
+}
+
+/// Looks at one workspace's containers now, and gives them.
+pub(crate) async fn look_at_workspace(
+    node: &Node,
+    id: &WorkspaceId,
+) -> Result<Vec<Container>, dwell_drivers::docker::EngineError> {
+    let labelled = format!("{}={id}", label::WORKSPACE);
+    let found = node.engine.containers(&labelled).await?;
+    let before: Vec<String> = node.world.of_workspace(id).into_iter().map(|c| c.id).collect();
+    node.world.take_over(&before, found.clone());
+    Ok(found)
 }
 
 /// Ends, with the reason, when the engine has not answered for half a minute. Only programs that
