@@ -12,6 +12,7 @@ pub(crate) mod setup;
 #[cfg(test)]
 mod tests;
 pub(crate) mod work;
+pub(crate) mod workspace;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dwell_core::ProjectName;
@@ -39,6 +40,9 @@ Agents and sessions:
   attach       Attach the terminal to a session
   sessions     List sessions, or end one
   send         Type text into a session
+
+Workspaces:
+  workspace    Make and look after workspaces: persistent machines to work in
 
 Services:
   exec         Run a command in a service's container
@@ -190,11 +194,15 @@ pub(crate) enum Command {
     Node(node::Node),
     #[command(visible_alias = "host")]
     Remote(remote::Remote),
+    #[command(visible_alias = "ws")]
+    Workspace(workspace::Workspace),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),
     #[command(hide = true)]
     Relay(node::Relay),
+    #[command(hide = true)]
+    WorkspaceInit,
     #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }

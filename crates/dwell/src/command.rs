@@ -21,6 +21,7 @@ mod show;
 mod trust;
 mod url;
 mod work;
+mod workspace;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -120,6 +121,8 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),
         Command::Relay(it) => crate::roles::relay(&it),
+        Command::Workspace(it) => workspace::run(it, context).await,
+        Command::WorkspaceInit => crate::roles::workspace_init(),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }
