@@ -304,6 +304,10 @@ async fn refresh(node: &Arc<Node>) -> Result<(), dwell_drivers::docker::EngineEr
         return Ok(());
     }
     let found = node.engine.containers_by_id(&asked).await?;
+    if found.iter().any(|container| container.workspace.is_some() && !container.runs()) {
+        // It may be wanted running.
+        node.reconcile.notify_one();
+    }
     for id in node.world.take_over(&asked, found) {
         node.publish(&id).await;
     }

@@ -178,17 +178,13 @@ impl Engine {
         Ok(networks.map(|(name, it)| (name, it.network_id.unwrap_or_default())).collect())
     }
 
-    /// The processes of a running container: process id of the parent, and command line.
-    pub async fn processes(&self, name: &str) -> Result<Vec<(u32, u32, String)>, EngineError> {
-        let options = TopOptionsBuilder::new().ps_args("-eo pid,ppid,args").build();
+    /// The command lines of a running container's processes.
+    pub async fn processes(&self, name: &str) -> Result<Vec<String>, EngineError> {
+        let options = TopOptionsBuilder::new().ps_args("-eo pid,args").build();
         let top = self.docker()?.top_processes(name, Some(options));
         let seen = self.call("list processes", QUICK, top).await?;
-        let row = |row: Vec<String>| {
-            let mut row = row.into_iter();
-            let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
-            Some((number(row.next())?, number(row.next())?, row.next()?))
-        };
-        Ok(seen.processes.unwrap_or_default().into_iter().filter_map(row).collect())
+        let rows = seen.processes.unwrap_or_default().into_iter();
+        Ok(rows.filter_map(|row| row.into_iter().nth(1)).collect())
     }
 }
 

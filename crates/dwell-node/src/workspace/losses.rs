@@ -6,17 +6,20 @@ use std::time::Duration;
 use dwell_api::Problem;
 use dwell_api::workspace::{UnsavedRepository, WorkspaceLosses};
 use dwell_core::observed::{State, label};
-use dwell_core::workspace::{HOME, USER, Workspace};
+use dwell_core::workspace::{GIVEN, HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 use dwell_drivers::process::Program;
 use futures_util::StreamExt;
 
+use super::given::BINARY;
 use super::state;
 use crate::node::Node;
 use crate::problem::OrProblem;
 
 /// How long looking at repositories may take.
 const LIMIT: Duration = Duration::from_secs(30);
+/// How much of a command line is told, in characters.
+const SHOWN: usize = 120;
 
 /// Runs inside: a line for every repository with its counts and its path, then `end`; or why
 /// repositories cannot be looked at.
@@ -64,9 +67,13 @@ pub(crate) async fn losses(node: &Node, it: &Workspace) -> Result<WorkspaceLosse
 /// Commands that people or agents run: everything but the first process and its ssh server.
 async fn commands(node: &Node, it: &Workspace) -> Result<Vec<String>, Problem> {
     let processes = node.engine.processes(&it.container()).await.or_problem()?;
-    let inside = |line: &str| !line.contains("workspace-init") && !line.starts_with("sshd: /usr");
-    let shown = |line: String| line.chars().take(120).collect();
-    Ok(processes.into_iter().map(|(_, _, line)| line).filter(|l| inside(l)).map(shown).collect())
+    let ours = [format!("{GIVEN}/{BINARY} "), "sshd: /usr/sbin/sshd ".to_owned()];
+    let theirs = |line: &String| !ours.iter().any(|own| line.starts_with(own.as_str()));
+    Ok(processes
+        .into_iter()
+        .filter(theirs)
+        .map(|line| line.chars().take(SHOWN).collect())
+        .collect())
 }
 
 /// Asks in the workspace itself.

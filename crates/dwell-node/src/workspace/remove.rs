@@ -9,6 +9,7 @@ use dwell_core::workspace::{Desired, Kept, Workspace};
 
 use super::{find, losses, save};
 use crate::node::Node;
+use crate::operation::fault;
 use crate::problem::{OrProblem, file};
 use crate::world::look_at_workspace;
 
@@ -36,6 +37,7 @@ pub(crate) async fn destroy(
     let until = if request.purge { node.now() } else { node.now().saturating_add(KEPT) };
     it.kept = Some(Kept { until, cleared: false });
     save(node, &it).await?;
+    fault::at("workspace_clear", "before")?;
     clear(node, &mut it).await?;
     if request.purge {
         forget(node, &it).await?;
