@@ -120,6 +120,14 @@ impl World {
         })
     }
 
+    /// The containers of all workspaces, as last seen.
+    pub(crate) fn workspaces(&self) -> Vec<(WorkspaceId, Container)> {
+        self.read(|seen| {
+            let own = |c: &Container| Some((c.workspace.clone()?, c.clone()));
+            seen.containers.values().filter_map(own).collect()
+        })
+    }
+
     /// Told whenever something changed.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

@@ -203,38 +203,46 @@ async fn made(node: &Node, operation: &Operation, it: &mut Workspace) -> Result<
 
 async fn make(node: &Node, operation: &Operation, it: &mut Workspace) -> Result<(), Problem> {
     let told = |step: &str, state| operation.tell(Event::Step { step: step.to_owned(), state });
-    let first = "making the home and the network";
+    let first = "making the workspace";
     told(first, StepState::Started);
     fault::at("workspace_record", "after")?;
-    let planned = it.clone();
-    let (key, allotted) = tokio::join!(given::prepare(node, &planned), network::allot(node, it));
-    allotted?;
-    it.host_key = key?;
+    given::make(node, it)?;
+    network::allot(node, it).await?;
     save(node, it).await?;
-    let own = labels(node, it);
-    let home = Volume {
-        name: it.home(),
-        driver: "local".to_owned(),
-        labels: own.clone(),
-        ..Volume::default()
-    };
-    let (home, network) =
-        tokio::join!(node.engine.create_volume(&home), network::make(node, it, own));
-    home.or_problem()?;
+    // Engines ask for the network only when the container starts.
+    let (key, network, container) =
+        tokio::join!(given::prepare(node, it), own_network(node, it), home_and_container(node, it));
+    it.host_key = key?;
     network?;
-    fault::at("workspace_network", "after")?;
-    told(first, StepState::Done);
-    let second = "starting the workspace";
-    told(second, StepState::Started);
-    container(node, it).await?;
+    container?;
+    save(node, it).await?;
     fault::at("workspace_container", "after")?;
     if !it.environments.is_empty() {
         network::wire(node, it).await?;
     }
+    told(first, StepState::Done);
+    let second = "starting the workspace";
+    told(second, StepState::Started);
     start(node, it).await?;
     fault::at("workspace_start", "after")?;
     told(second, StepState::Done);
     Ok(())
+}
+
+async fn own_network(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    network::make(node, it, labels(node, it)).await?;
+    fault::at("workspace_network", "after")
+}
+
+async fn home_and_container(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    let home = Volume {
+        name: it.home(),
+        driver: "local".to_owned(),
+        labels: labels(node, it),
+        ..Volume::default()
+    };
+    node.engine.create_volume(&home).await.or_problem()?;
+    container(node, it).await
 }
 
 /// Makes the container of the present generation.

@@ -24,13 +24,19 @@ pub(super) fn directory(node: &Node, it: &Workspace) -> PathBuf {
     node.paths.workspace(&it.id).join("given")
 }
 
-/// Puts everything in place; gives the public host key.
-pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Problem> {
+/// Makes the directory.
+pub(super) fn make(node: &Node, it: &Workspace) -> Result<PathBuf, Problem> {
     make_directory(&node.paths.workspace(&it.id))?;
     let directory = directory(node, it);
     // Those inside may read it, as far as each file lets them.
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory);
     made.map_err(|error| file("making", &directory, &error))?;
+    Ok(directory)
+}
+
+/// Puts everything in place; gives the public host key.
+pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Problem> {
+    let directory = make(node, it)?;
     node.workspaces.binary.get_or_try_init(require_static).await?;
     binary(&directory.join(BINARY)).await?;
     variables(node, it)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use dwell_api::Problem;
 use dwell_core::WorkspaceId;
+use dwell_core::observed::{State, label};
 use dwell_core::workspace::{Desired, Workspace};
 
 use super::change::bring;
@@ -30,6 +31,9 @@ pub(crate) async fn reconcile(node: &Node, tries: &mut Tries) {
         Ok(all) => all,
         Err(error) => return tracing::warn!(%error, "workspaces are not reconciled"),
     };
+    if let Err(problem) = leftovers(node).await {
+        tracing::warn!(%problem, "leftovers of workspaces were not removed");
+    }
     for it in all {
         let due = tries.next.get(&it.id).is_none_or(|(at, _)| *at <= Instant::now());
         if !due || !differs(node, &it) {
@@ -45,6 +49,32 @@ pub(crate) async fn reconcile(node: &Node, tries: &mut Tries) {
             }
         }
     }
+}
+
+/// Removes containers that never ran and networks that nobody is in, of workspaces that nobody
+/// knows: an engine may finish making them after the daemon that asked for them was killed.
+async fn leftovers(node: &Node) -> Result<(), Problem> {
+    let seen = node.world.workspaces();
+    for (id, container) in &seen {
+        if container.state == State::Created && !is_known(node, id).await? {
+            node.engine.remove(&container.id).await.or_problem()?;
+        }
+    }
+    let ours = format!("{}={}", label::NODE, node.id);
+    for network in node.engine.networks(Some(&ours)).await.or_problem()? {
+        let owner = network.labels.get(label::WORKSPACE).and_then(|id| id.parse().ok());
+        let Some(owner) = owner else { continue };
+        let is_used =
+            seen.iter().any(|(id, container)| *id == owner && container.state != State::Created);
+        if !is_used && !is_known(node, &owner).await? {
+            node.engine.remove_network(&network.id).await.or_problem()?;
+        }
+    }
+    Ok(())
+}
+
+async fn is_known(node: &Node, id: &WorkspaceId) -> Result<bool, Problem> {
+    Ok(node.store.workspace(id).await.or_problem()?.is_some())
 }
 
 /// Whether what was seen asks for something; cheap, and asked of every workspace.
