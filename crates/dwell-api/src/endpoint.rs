@@ -132,6 +132,21 @@ endpoints! {
     LOGIN = "/v1/environments/{environment}/login";
     /// POST with an upgrade: runs a command in an environment's tree, on its node.
     COMMAND = "/v1/environments/{environment}/command";
+    /// GET: lists workspaces. POST: makes one (events).
+    WORKSPACES = "/v1/workspaces";
+    /// GET: one workspace.
+    WORKSPACE = "/v1/workspaces/{workspace}";
+    /// POST: starts, stops, suspends, resumes, resizes, renames it, or joins it to an environment
+    /// (events).
+    WORKSPACE_CHANGE = "/v1/workspaces/{workspace}/change";
+    /// GET: what destroying it would lose.
+    WORKSPACE_LOSSES = "/v1/workspaces/{workspace}/losses";
+    /// POST: removes it; its home is kept for a while (events).
+    WORKSPACE_DESTROY = "/v1/workspaces/{workspace}/destroy";
+    /// POST: makes it again of the home that was kept (events).
+    WORKSPACE_RESTORE = "/v1/workspaces/{workspace}/restore";
+    /// POST with an upgrade: runs a command in it.
+    WORKSPACE_EXEC = "/v1/workspaces/{workspace}/exec";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.
     TRUST = "/v1/trust";
 }

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use crate::environment::Environment;
 use crate::problem::Problem;
+use crate::workspace::Workspace;
 
 /// Where a step of an operation stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -57,11 +58,14 @@ pub enum Event {
 }
 
 /// What an operation left.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 pub struct Outcome {
     /// The environment as it is now; `None` after it was destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Box<Environment>>,
+    /// The workspace as it is now, where the operation was on one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<Box<Workspace>>,
     /// Whether anything had to be done.
     pub changed: bool,
     /// One sentence for people.

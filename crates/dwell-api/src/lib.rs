@@ -12,6 +12,7 @@ pub mod paths;
 pub mod problem;
 pub mod remote;
 pub mod session;
+pub mod workspace;
 
 pub use client::{Client, ClientError};
 pub use event::{Event, StepState};

@@ -81,6 +81,11 @@ impl Paths {
         self.state.join("environments").join(id.as_str())
     }
 
+    /// One workspace's own directory in the state.
+    pub fn workspace(&self, id: &dwell_core::WorkspaceId) -> PathBuf {
+        self.state.join("workspaces").join(id.as_str())
+    }
+
     /// Where the source tree of an environment belongs.
     pub fn tree(
         &self,

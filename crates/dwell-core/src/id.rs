@@ -105,6 +105,10 @@ identity! {
     /// One shared instance of a service.
     SharedId
 }
+identity! {
+    /// One workspace, for its whole life and while its home is kept after it.
+    WorkspaceId
+}
 
 /// How often an environment's containers were made anew under fresh Docker names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -24,9 +24,11 @@ pub mod resolver;
 pub mod tree;
 pub mod trust;
 pub mod volume;
+pub mod workspace;
 
-pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId};
+pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId, WorkspaceId};
 pub use name::{
     EnvironmentName, NameError, NodeName, ProjectName, ServiceName, SessionName, Suffix,
+    WorkspaceName,
 };
 pub use volume::VolumeName;

@@ -145,6 +145,11 @@ name! {
     NodeName, "node"
 }
 
+name! {
+    /// A workspace, unique on its node.
+    WorkspaceName, "workspace"
+}
+
 impl NodeName {
     /// The text that always means this machine, and that no other can be called.
     pub const LOCAL: &'static str = "local";

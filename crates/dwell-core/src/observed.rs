@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use crate::compose::Port;
-use crate::{EnvironmentId, Generation, ServiceName, SharedId};
+use crate::{EnvironmentId, Generation, ServiceName, SharedId, WorkspaceId};
 
 /// Names of the labels on everything that is made outside the store.
 pub mod label {
@@ -14,7 +14,9 @@ pub mod label {
     pub const ENVIRONMENT: &str = "dwell.env";
     /// The shared instance it belongs to.
     pub const SHARED: &str = "dwell.shared";
-    /// The generation of the environment.
+    /// The workspace it belongs to.
+    pub const WORKSPACE: &str = "dwell.workspace";
+    /// The generation of the environment or workspace.
     pub const GENERATION: &str = "dwell.generation";
     /// The project's name.
     pub const PROJECT: &str = "dwell.project";
@@ -24,7 +26,7 @@ pub mod label {
     pub const SERVICE: &str = "dwell.service";
     /// The Unix user that the environment belongs to.
     pub const USER: &str = "dwell.user";
-    /// `service`, `relay` or `shared`.
+    /// `service`, `relay`, `shared` or `workspace`.
     pub const ROLE: &str = "dwell.role";
 }
 
@@ -37,6 +39,8 @@ pub enum Role {
     Relay,
     /// A shared instance.
     Shared,
+    /// A workspace.
+    Workspace,
 }
 
 /// What a container does.
@@ -78,6 +82,8 @@ pub struct Container {
     pub environment: Option<EnvironmentId>,
     /// The shared instance it belongs to.
     pub shared: Option<SharedId>,
+    /// The workspace that it is.
+    pub workspace: Option<WorkspaceId>,
     /// The generation it was made in.
     pub generation: Generation,
     /// The service it runs or stands in for.
@@ -176,6 +182,7 @@ mod tests {
             name: "c".to_owned(),
             environment: None,
             shared: None,
+            workspace: None,
             generation: Generation::FIRST,
             service: None,
             index: 1,

@@ -4,6 +4,7 @@
 mod container;
 mod exec;
 mod image;
+mod machine;
 mod network;
 mod volume;
 
@@ -17,6 +18,7 @@ use bollard::Docker;
 pub use container::{Change, LogChunk, LogOptions};
 pub use exec::{Exec, ExecOutput, ExecSpec};
 pub use image::Image;
+pub use machine::{MachineSpec, Resources, StartError};
 pub use network::Network;
 pub use volume::{ArchiveError, Holder, Volume};
 
@@ -71,6 +73,8 @@ pub struct EngineInfo {
     pub live_restore: bool,
     /// Where it keeps images and volumes.
     pub root: Option<PathBuf>,
+    /// The processors of its machine.
+    pub processors: u32,
 }
 
 /// A Docker engine. Its socket need not exist yet; every call says so while it does not.
@@ -127,6 +131,7 @@ impl Engine {
             version: info.server_version.unwrap_or_default(),
             live_restore: info.live_restore_enabled.unwrap_or_default(),
             root: info.docker_root_dir.map(PathBuf::from),
+            processors: info.ncpu.and_then(|n| u32::try_from(n).ok()).unwrap_or(1),
         })
     }
 

@@ -9,6 +9,7 @@ pub mod git;
 pub mod handover;
 pub mod image;
 pub mod ingress;
+pub mod init;
 pub mod machine;
 pub mod mesh;
 pub mod process;

@@ -3,6 +3,7 @@
 
 mod bridge;
 mod error;
+mod hostkey;
 mod name;
 mod once;
 mod script;
@@ -19,6 +20,7 @@ use crate::process::Program;
 
 pub use bridge::{Bridge, Link, bridge};
 pub use error::{SshError, Why};
+pub use hostkey::make_host_key;
 pub use name::host_name;
 pub use once::{Answer, run, upload};
 pub use script::quoted;

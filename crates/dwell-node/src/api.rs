@@ -8,6 +8,7 @@ mod remote;
 mod session;
 mod volume;
 mod work;
+mod workspace;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -251,6 +252,13 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::VOLUME_REMOVE, post(volume::remove))
         .route(endpoint::SERVICE_STOP, post(volume::stop_service))
         .route(endpoint::SERVICE_START, post(volume::start_service))
+        .route(endpoint::WORKSPACES, get(workspace::list).post(workspace::create))
+        .route(endpoint::WORKSPACE, get(workspace::one))
+        .route(endpoint::WORKSPACE_CHANGE, post(workspace::change))
+        .route(endpoint::WORKSPACE_LOSSES, get(workspace::losses))
+        .route(endpoint::WORKSPACE_DESTROY, post(workspace::destroy))
+        .route(endpoint::WORKSPACE_RESTORE, post(workspace::restore))
+        .route(endpoint::WORKSPACE_EXEC, post(workspace::exec))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -356,6 +364,14 @@ pub(crate) async fn serve(
         remote::extra,
         remote::plain,
         remote::rsync,
+        workspace::list,
+        workspace::create,
+        workspace::one,
+        workspace::change,
+        workspace::losses,
+        workspace::destroy,
+        workspace::restore,
+        workspace::exec,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

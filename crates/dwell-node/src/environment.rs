@@ -36,7 +36,7 @@ pub(crate) use parts::{say_farewell, stop_one as stop_part};
 pub(crate) use readings::Readings;
 pub(crate) use request::{begin_create, begin_destroy, begin_down, begin_up, losses, planned};
 pub(crate) use shared::{end_idle, start_again};
-pub(crate) use subnet::free as free_subnets;
+pub(crate) use subnet::{free as free_subnets, subnets};
 pub(crate) use up::{COMPOSE_FILE, bring_back, for_files, last_model, stack};
 
 use crate::operation::Context;

@@ -38,7 +38,18 @@ pub(crate) async fn serve(
     }
     let container = find(&node, &environment, &exec).await?;
     let size = exec.size;
-    let running = node.engine.exec(&container, spec(exec)).await.or_problem()?;
+    start(node, &container, spec(exec), size, upgrade).await
+}
+
+/// Starts a command in a container, and talks about it once the connection is upgraded.
+pub(crate) async fn start(
+    node: Arc<Node>,
+    container: &str,
+    spec: ExecSpec,
+    size: Option<(u16, u16)>,
+    upgrade: hyper::upgrade::OnUpgrade,
+) -> Result<Response, Refusal> {
+    let running = node.engine.exec(container, spec).await.or_problem()?;
     if let Some((columns, rows)) = size {
         // A command that ended at once has no terminal any more.
         let _ = node.engine.resize_exec(&running.id, columns, rows).await;

@@ -36,6 +36,7 @@ mod variables;
 mod view;
 mod volumes;
 mod watch;
+mod workspace;
 mod world;
 
 use dwell_api::Problem;

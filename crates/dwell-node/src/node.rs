@@ -29,6 +29,7 @@ use crate::relay::RelayImage;
 use crate::remote::Remotes;
 use crate::session::SessionNotes;
 use crate::variables::Resolving;
+use crate::workspace::Workspaces;
 use crate::world::World;
 use crate::{names, view};
 
@@ -48,6 +49,7 @@ pub(crate) struct Node {
     pub(crate) facts: FactsCache,
     pub(crate) relay: RelayImage,
     pub(crate) sessions: SessionNotes,
+    pub(crate) workspaces: Workspaces,
     pub(crate) resolving: Resolving,
     pub(crate) remotes: Remotes,
     pub(crate) login: Login,
@@ -154,7 +156,12 @@ impl Node {
         };
         let gone = context.kind == Kind::Destroy;
         let environment = if gone { None } else { Some(self.see(&context.environment).await) };
-        Ok(Outcome { environment: environment.map(Box::new), changed: true, summary })
+        Ok(Outcome {
+            environment: environment.map(Box::new),
+            changed: true,
+            summary,
+            workspace: None,
+        })
     }
 
     /// Publishes an environment's names as they follow from what was seen.

@@ -2,7 +2,7 @@
 //! step by step, and on failure or cancellation undoes what it did; a daemon that starts settles
 //! those it finds unfinished.
 
-mod fault;
+pub(crate) mod fault;
 mod run;
 
 use std::collections::HashMap;

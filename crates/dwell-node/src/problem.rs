@@ -3,7 +3,7 @@
 use dwell_api::{Code, Problem};
 use dwell_core::compose::IsolationError;
 use dwell_drivers::compose::ComposeError;
-use dwell_drivers::docker::EngineError;
+use dwell_drivers::docker::{EngineError, StartError};
 use dwell_drivers::process::ProcessError;
 use dwell_drivers::tree::TreeError;
 use dwell_store::StoreError;
@@ -72,6 +72,16 @@ impl IntoProblem for EngineError {
                 Problem::new(Code::DiskFull, message).hint("free some space, e.g. `docker system prune`")
             }
             EngineError::Other(_) => Problem::new(Code::ToolFailed, message),
+        }
+    }
+}
+
+impl IntoProblem for StartError {
+    fn into_problem(self) -> Problem {
+        match self {
+            StartError::Engine(error) => error.into_problem(),
+            StartError::Ended { .. } => Problem::new(Code::ToolFailed, self.to_string()),
+            StartError::NotReady { .. } => Problem::new(Code::Timeout, self.to_string()),
         }
     }
 }

@@ -40,6 +40,7 @@ async fn readable(store: &Store) -> Result<(), StoreError> {
         store.shared_users(&shared.id).await?;
     }
     store.sessions().await?;
+    store.workspaces().await?;
     store.unfinished_operations().await?;
     Ok(())
 }
@@ -82,6 +83,9 @@ pub(crate) async fn rebuild(node: &Node) {
             Ok(environment) => adopt(node, &environment, &directory).await,
             Err(error) => tracing::warn!(%error, path = %path.display(), "not understood"),
         }
+    }
+    for directory in folders(&node.paths.state.join("workspaces")) {
+        crate::workspace::adopt(node, &directory).await;
     }
     for directory in folders(&node.paths.state.join("shared")) {
         if let Err(error) = adopt_shared(node, &directory).await {

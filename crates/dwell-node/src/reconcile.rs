@@ -18,7 +18,7 @@ use crate::environment::{
 use crate::node::{Node, random};
 use crate::view::is_well;
 use crate::world::EngineState;
-use crate::{leftover, reserve};
+use crate::{leftover, reserve, workspace};
 
 const PASS: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(5);
@@ -48,6 +48,7 @@ impl Tries {
 /// Reconciles for ever.
 pub(crate) async fn run(node: Arc<Node>) {
     let mut tries = Tries::default();
+    let mut workspaces = workspace::Tries::default();
     let mut wait = PASS;
     loop {
         wait = tokio::select! {
@@ -60,6 +61,7 @@ pub(crate) async fn run(node: Arc<Node>) {
             continue;
         }
         environments(&node, &mut tries).await;
+        workspace::reconcile(&node, &mut workspaces).await;
         if let Err(problem) = leftover::remove(&node).await {
             tracing::warn!(%problem, "leftovers were not removed");
         }

@@ -52,7 +52,7 @@ async fn make(node: &Node) -> Result<String, Problem> {
 }
 
 /// Whether an ELF binary needs no loader: it has no `PT_INTERP` segment (type 3; ELF-64 layout).
-fn is_static(binary: &[u8]) -> bool {
+pub(crate) fn is_static(binary: &[u8]) -> bool {
     let number = |at: usize, length: usize| -> Option<usize> {
         let bytes = binary.get(at..at.checked_add(length)?)?;
         Some(bytes.iter().rev().fold(0, |value, byte| (value << 8) | usize::from(*byte)))

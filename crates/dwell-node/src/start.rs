@@ -133,6 +133,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         user: machine::user(),
         listeners: Listeners::new(&config),
         sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
+        workspaces: Default::default(),
         resolving: Default::default(),
         remotes: Default::default(),
         login: Default::default(),

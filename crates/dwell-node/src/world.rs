@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use dwell_core::EnvironmentId;
 use dwell_core::observed::{Container, label};
+use dwell_core::{EnvironmentId, WorkspaceId};
 use futures_util::StreamExt;
 use tokio::sync::{Notify, watch};
 
@@ -112,6 +112,22 @@ impl World {
         })
     }
 
+    /// The containers of a workspace, as last seen.
+    pub(crate) fn of_workspace(&self, id: &WorkspaceId) -> Vec<Container> {
+        self.read(|seen| {
+            let of = seen.containers.values().filter(|c| c.workspace.as_ref() == Some(id));
+            of.cloned().collect()
+        })
+    }
+
+    /// The containers of all workspaces, as last seen.
+    pub(crate) fn workspaces(&self) -> Vec<(WorkspaceId, Container)> {
+        self.read(|seen| {
+            let own = |c: &Container| Some((c.workspace.clone()?, c.clone()));
+            seen.containers.values().filter_map(own).collect()
+        })
+    }
+
     /// Told whenever something changed.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
@@ -165,6 +181,18 @@ pub(crate) async fn look_at(node: &Node, id: &EnvironmentId) {
         node.world.take_over(&before, found);
     }
     node.publish(id).await;
+}
+
+/// Looks at one workspace's containers now, and gives them.
+pub(crate) async fn look_at_workspace(
+    node: &Node,
+    id: &WorkspaceId,
+) -> Result<Vec<Container>, dwell_drivers::docker::EngineError> {
+    let labelled = format!("{}={id}", label::WORKSPACE);
+    let found = node.engine.containers(&labelled).await?;
+    let before: Vec<String> = node.world.of_workspace(id).into_iter().map(|c| c.id).collect();
+    node.world.take_over(&before, found.clone());
+    Ok(found)
 }
 
 /// Ends, with the reason, when the engine has not answered for half a minute. Only programs that
@@ -284,6 +312,10 @@ async fn refresh(node: &Arc<Node>) -> Result<(), dwell_drivers::docker::EngineEr
         return Ok(());
     }
     let found = node.engine.containers_by_id(&asked).await?;
+    if found.iter().any(|container| container.workspace.is_some() && !container.runs()) {
+        // It may be wanted running.
+        node.reconcile.notify_one();
+    }
     for id in node.world.take_over(&asked, found) {
         node.publish(&id).await;
     }

@@ -8,6 +8,7 @@ mod session;
 mod shared;
 mod subnet;
 mod trust;
+mod workspace;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

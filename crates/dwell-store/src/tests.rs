@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use dwell_core::environment::{Desired, Environment, Options};
 use dwell_core::operation::{Journal, Kind, Phase};
-use dwell_core::{EnvironmentId, Generation, OperationId, SharedId, Suffix};
+use dwell_core::workspace::{self, Workspace};
+use dwell_core::{EnvironmentId, Generation, OperationId, SharedId, Suffix, WorkspaceId};
 
 use crate::{SharedRecord, Store, StoreError};
 
@@ -25,6 +26,23 @@ fn environment(seed: u8, project: &str, name: &str) -> Environment {
         origin: None,
         placement: None,
         parts: Default::default(),
+    }
+}
+
+fn workspace(seed: u8, name: &str) -> Workspace {
+    Workspace {
+        id: WorkspaceId::from_random([seed; 8]),
+        name: name.parse().unwrap(),
+        generation: Generation::FIRST,
+        image: Default::default(),
+        limits: Default::default(),
+        desired: workspace::Desired::Running,
+        making: false,
+        kept: None,
+        environments: Default::default(),
+        subnet: None,
+        host_key: String::new(),
+        created: 1,
     }
 }
 
@@ -116,6 +134,26 @@ async fn a_subnet_has_one_owner_until_it_is_released() {
     store.add_subnet("10.224.0.0/28", "two", "default").await.unwrap();
     let want = [("default".to_owned(), "10.224.0.0/28".to_owned())];
     assert_eq!(store.subnets_of("two").await.unwrap(), want);
+}
+
+#[tokio::test]
+async fn a_workspaces_name_is_free_again_once_it_is_destroyed() {
+    let (_folder, store) = store().await;
+    let first = workspace(1, "box");
+    store.put_workspace(&first).await.unwrap();
+    let second = workspace(2, "box");
+    assert!(matches!(store.put_workspace(&second).await, Err(StoreError::Exists)));
+    let kept = Workspace { desired: workspace::Desired::Destroyed, ..first.clone() };
+    store.put_workspace(&kept).await.unwrap();
+    store.put_workspace(&second).await.unwrap();
+    assert_eq!(store.workspaces().await.unwrap(), [second.clone(), kept]);
+    // The first one cannot come back under that name, and can under another.
+    assert!(matches!(store.put_workspace(&first).await, Err(StoreError::Exists)));
+    let renamed = Workspace { name: "red".parse().unwrap(), ..first.clone() };
+    store.put_workspace(&renamed).await.unwrap();
+    assert_eq!(store.workspace(&first.id).await.unwrap(), Some(renamed));
+    store.forget_workspace(&first.id).await.unwrap();
+    assert_eq!(store.workspaces().await.unwrap(), [second]);
 }
 
 #[tokio::test]

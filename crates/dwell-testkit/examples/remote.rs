@@ -3,7 +3,7 @@
 //! written to a file as variables of a shell, `ready` is printed, and everything is gone afterwards.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
 use dwell_testkit::{Host, HostPlan, RemoteBench};
 
@@ -36,6 +36,6 @@ fn main() -> io::Result<()> {
     drop(file);
     println!("ready");
     // It ends with the script, whichever way that ends.
-    io::stdin().read(&mut [0])?;
+    io::copy(&mut io::stdin(), &mut io::sink())?;
     Ok(())
 }

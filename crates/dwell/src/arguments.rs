@@ -13,6 +13,7 @@ pub(crate) mod setup;
 #[cfg(test)]
 mod tests;
 pub(crate) mod work;
+pub(crate) mod workspace;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use dwell_core::ProjectName;
@@ -40,6 +41,9 @@ Agents and sessions:
   attach       Attach the terminal to a session
   sessions     List sessions, or end one
   send         Type text into a session
+
+Workspaces:
+  workspace    Make and look after workspaces: persistent machines to work in
 
 Services:
   exec         Run a command in a service's container
@@ -193,6 +197,8 @@ pub(crate) enum Command {
     #[command(visible_alias = "host")]
     Remote(remote::Remote),
     Image(image::Image),
+    #[command(visible_alias = "ws")]
+    Workspace(workspace::Workspace),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),
@@ -200,6 +206,8 @@ pub(crate) enum Command {
     Relay(node::Relay),
     #[command(hide = true)]
     RsyncShell(node::RsyncShell),
+    #[command(hide = true)]
+    WorkspaceInit,
     #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }

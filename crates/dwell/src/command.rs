@@ -22,6 +22,7 @@ mod show;
 mod trust;
 mod url;
 mod work;
+mod workspace;
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -123,6 +124,8 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::SessionShim(it) => crate::roles::session_shim(&it),
         Command::Relay(it) => crate::roles::relay(&it),
         Command::RsyncShell(it) => crate::roles::rsync_shell(&it),
+        Command::Workspace(it) => workspace::run(it, context).await,
+        Command::WorkspaceInit => crate::roles::workspace_init(),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }

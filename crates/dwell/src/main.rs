@@ -51,6 +51,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::SessionShim(shim) => roles::session_shim(&shim),
         Command::Relay(relay) => roles::relay(&relay),
         Command::RsyncShell(shell) => roles::rsync_shell(&shell),
+        Command::WorkspaceInit => roles::workspace_init(),
         Command::EmptyDirectory(place) => roles::empty_directory(&place),
         Command::Node(node) if let Some(background) = node.as_daemon() => {
             roles::daemon(context, background)

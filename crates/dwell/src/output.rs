@@ -11,6 +11,7 @@ mod style;
 mod table;
 #[cfg(test)]
 mod tests;
+pub(crate) mod workspace;
 
 use std::io::{BufRead, IsTerminal, Write};
 

@@ -1,5 +1,5 @@
 //! The roles that dwell starts itself in: the daemon, a session's shim, a relay, rsync's way to
-//! another node.
+//! another node, the first process of a workspace.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -36,6 +36,13 @@ pub(crate) fn daemon(context: &Context, background: bool) -> Ended {
 /// Watches over the command of one session.
 pub(crate) fn session_shim(shim: &SessionShim) -> Ended {
     let code = dwell_drivers::session::shim::main(&shim.directory);
+    Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Is the first process of a workspace.
+pub(crate) fn workspace_init() -> Ended {
+    let ended = block_on(dwell_drivers::init::main())?;
+    let code = ended.map_err(|e| Problem::new(Code::Internal, e.to_string()))?;
     Ok(u8::try_from(code).unwrap_or(1))
 }
 

@@ -209,6 +209,7 @@ fn container(summary: ContainerSummary) -> Container {
             .unwrap_or_default(),
         environment: text(label::ENVIRONMENT).and_then(|id| id.parse().ok()),
         shared: text(label::SHARED).and_then(|id| id.parse().ok()),
+        workspace: text(label::WORKSPACE).and_then(|id| id.parse().ok()),
         generation: Generation(
             text(label::GENERATION).and_then(|n| n.parse().ok()).unwrap_or(Generation::FIRST.0),
         ),
@@ -220,6 +221,7 @@ fn container(summary: ContainerSummary) -> Container {
         role: match text(label::ROLE) {
             Some("relay") => Role::Relay,
             Some("shared") => Role::Shared,
+            Some("workspace") => Role::Workspace,
             _ => Role::Service,
         },
         state: state(summary.state, status),

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use bollard::models::{
+    Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest, NetworkDisconnectRequest,
+};
 use bollard::query_parameters::{
     ListNetworksOptions, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveVolumeOptions,
 };
@@ -46,6 +49,63 @@ impl Engine {
                 labels: network.labels.unwrap_or_default(),
             })
             .collect())
+    }
+
+    /// Makes a bridge network with this subnet. One of this name that is there already stays as
+    /// it is.
+    pub async fn create_network(
+        &self,
+        name: &str,
+        subnet: Ipv4Net,
+        labels: HashMap<String, String>,
+    ) -> Result<(), EngineError> {
+        // Engines allow several networks of one name.
+        let filters = HashMap::from([("name".to_owned(), vec![name.to_owned()])]);
+        let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
+        let found =
+            self.call("list networks", QUICK, self.docker()?.list_networks(Some(options))).await?;
+        if found.iter().any(|network| network.name.as_deref() == Some(name)) {
+            return Ok(());
+        }
+        let block = IpamConfig { subnet: Some(subnet.to_string()), ..IpamConfig::default() };
+        let request = NetworkCreateRequest {
+            name: name.to_owned(),
+            driver: Some("bridge".to_owned()),
+            ipam: Some(Ipam { config: Some(vec![block]), ..Ipam::default() }),
+            labels: Some(labels),
+            ..NetworkCreateRequest::default()
+        };
+        let create = self.docker()?.create_network(request);
+        self.call("create network", QUICK, create).await.map(drop)
+    }
+
+    /// Puts a container on a network, where it is not yet.
+    pub async fn connect_network(&self, network: &str, container: &str) -> Result<(), EngineError> {
+        let request =
+            NetworkConnectRequest { container: container.to_owned(), endpoint_config: None };
+        let connect = self.docker()?.connect_network(network, request);
+        match self.call("connect network", QUICK, connect).await {
+            // Docker says 403 for it.
+            Err(EngineError::Other(message)) if message.contains("already exists in network") => {
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Takes a container off a network, where it is.
+    pub async fn disconnect_network(
+        &self,
+        network: &str,
+        container: &str,
+    ) -> Result<(), EngineError> {
+        let request = NetworkDisconnectRequest { container: container.to_owned(), force: None };
+        let disconnect = self.docker()?.disconnect_network(network, request);
+        match self.call("disconnect network", QUICK, disconnect).await {
+            Err(e) if e.is_not_found() => Ok(()),
+            Err(EngineError::Other(message)) if message.contains("is not connected") => Ok(()),
+            other => other,
+        }
     }
 
     /// Removes a network; one that is not there is removed already.

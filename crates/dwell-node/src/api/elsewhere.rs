@@ -134,7 +134,7 @@ async fn destroy(
     node.remotes.give_up(&node, there, id).await?;
     super::operate(node, key, path.to_owned(), |_, operation, _| async move {
         operation.note(format!("{problem}; what is there is removed as soon as it is back"));
-        operation.end(Ok(Outcome { environment: None, changed: true, summary: String::new() }));
+        operation.end(Ok(Outcome { changed: true, ..Outcome::default() }));
         Ok(())
     })
     .await

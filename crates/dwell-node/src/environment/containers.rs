@@ -84,6 +84,7 @@ pub(crate) async fn networks_gone(node: &Node, labelled: &str) -> Result<(), Pro
 }
 
 async fn remove_networks(node: &Node, networks: &[Network]) -> Result<(), Problem> {
+    crate::workspace::let_go(node, networks).await?;
     let removals = networks.iter().map(|network| node.engine.remove_network(&network.id));
     for result in join_all(removals).await {
         result.or_problem()?;

@@ -317,5 +317,5 @@ pub(crate) async fn moved(context: &Context) -> Result<Outcome, Problem> {
         }
     };
     let environment = whole::outcome(context, &moving).await;
-    Ok(Outcome { environment: environment.map(Box::new), changed: true, summary })
+    Ok(Outcome { environment: environment.map(Box::new), changed: true, summary, workspace: None })
 }

@@ -60,7 +60,7 @@ fn is_shared(context: &Context, service: &dwell_core::compose::Service) -> bool 
 }
 
 /// An owner's subnets for these networks: kept where they fit, newly allotted where not.
-pub(super) async fn subnets(
+pub(crate) async fn subnets(
     node: &Node,
     owner: &str,
     wanted: &[(String, Need)],

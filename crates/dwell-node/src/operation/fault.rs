@@ -34,15 +34,20 @@ fn word(step: Step) -> String {
         .unwrap_or_default()
 }
 
-/// Dies or fails where the test asked for it.
+/// Dies or fails at a step where the test asked for it.
 pub(super) fn point(step: Step, moment: &str) -> Result<(), Problem> {
-    let Some(fault) = faults().iter().find(|f| f.moment == moment && f.step == word(step)) else {
+    at(&word(step), moment)
+}
+
+/// Dies or fails where the test asked for it.
+pub(crate) fn at(step: &str, moment: &str) -> Result<(), Problem> {
+    let Some(fault) = faults().iter().find(|f| f.moment == moment && f.step == step) else {
         return Ok(());
     };
     if fault.act == "abort" {
         std::process::abort();
     }
-    Err(Problem::new(Code::Internal, format!("a test failed the step `{}`", step.title())))
+    Err(Problem::new(Code::Internal, format!("a test failed the step `{step}`")))
 }
 
 /// How often to do it: twice where the test asked for it.

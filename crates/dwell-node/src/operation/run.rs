@@ -118,6 +118,7 @@ async fn settle(context: &Context, result: Result<Outcome, Problem>) {
         tracing::error!(%error, operation = %context.operation.id, "its end was not recorded");
     }
     context.node.publish(&context.environment.id).await;
+    crate::workspace::follow(&context.node, &context.environment.id).await;
     crate::environment::forget_former(context);
     if result.is_err() {
         // What could not be undone or finished is seen to.

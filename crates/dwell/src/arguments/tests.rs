@@ -205,6 +205,34 @@ fn values_reach_their_places() {
 }
 
 #[test]
+fn workspaces_are_named_and_what_follows_belongs_to_the_command() {
+    use super::workspace::WorkspaceAction;
+    let action = |line: &str| match parse(line) {
+        Command::Workspace(it) => it.action,
+        other => panic!("{line}: {other:?}"),
+    };
+    let WorkspaceAction::Exec(exec) = action("ws exec -u root box ls -la --json") else {
+        panic!("not exec")
+    };
+    assert_eq!((exec.name.as_str(), exec.words.len()), ("box", 3));
+    let create = "workspace create Box --class cpu=1 --image a:b --env red --env shop/blue";
+    let WorkspaceAction::Create(create) = action(create) else { panic!("not create") };
+    assert_eq!(create.name.as_str(), "box");
+    let projects: Vec<_> = create.env.iter().map(|env| env.project.is_some()).collect();
+    assert_eq!(projects, [false, true]);
+    for line in [
+        "ws create box --class huge",
+        "ws create box --image --privileged",
+        "ws resize box",
+        "ws join box ../x",
+        "ws destroy",
+        "ws",
+    ] {
+        assert!(!refused(line).is_empty(), "{line}");
+    }
+}
+
+#[test]
 fn the_help_names_every_visible_command_once() {
     let help = Arguments::command().render_help().to_string();
     for command in Arguments::command().get_subcommands().filter(|c| !c.is_hide_set()) {

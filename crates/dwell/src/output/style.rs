@@ -54,10 +54,10 @@ impl Style {
     pub(crate) fn state(self, word: &str) -> String {
         match word.split(' ').next().unwrap_or_default() {
             "running" | "healthy" | "ok" | "fresh" => self.green(word),
-            "degraded" | "starting" | "destroying" | "restarting" | "unknown" | "paused"
-            | "old" => self.yellow(word),
+            "degraded" | "starting" | "creating" | "destroying" | "frozen" | "restarting"
+            | "unknown" | "paused" | "old" => self.yellow(word),
             "unhealthy" | "missing" | "lost" | "dead" | "failed" => self.red(word),
-            "stopped" | "created" | "ended" | "-" => self.dim(word),
+            "stopped" | "destroyed" | "created" | "ended" | "-" => self.dim(word),
             _ => word.to_owned(),
         }
     }

@@ -1,0 +1,255 @@
+//! Workspaces on the wire.
+
+use dwell_core::workspace::{Desired, ImageRef, Limits, Sizing, Status};
+use dwell_core::{
+    EnvironmentId, EnvironmentName, Generation, ProjectName, WorkspaceId, WorkspaceName,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+/// One workspace.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Workspace {
+    /// Its identity.
+    #[schema(value_type = String)]
+    pub id: WorkspaceId,
+    /// Its name, unique on its node.
+    #[schema(value_type = String)]
+    pub name: WorkspaceName,
+    /// Counts its containers.
+    #[schema(value_type = u32)]
+    pub generation: Generation,
+    /// The image that its file system began as.
+    #[schema(value_type = String)]
+    pub image: ImageRef,
+    /// What it may use.
+    #[schema(inline)]
+    pub limits: Limits,
+    /// What is wanted of it.
+    #[schema(inline)]
+    pub desired: Desired,
+    /// What it was seen to be.
+    #[schema(inline)]
+    pub status: Status,
+    /// Its address in its own network, on its node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The name of its container in Docker.
+    pub container: String,
+    /// The name of its home volume in Docker.
+    pub home: String,
+    /// The environments that it has joined.
+    pub environments: Vec<Joined>,
+    /// The public host key of its ssh server.
+    pub host_key: String,
+    /// When it was made, in microseconds since the Unix epoch.
+    pub created: i64,
+    /// Until when its home is kept, once it is destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_until: Option<i64>,
+}
+
+/// An environment that a workspace has joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Joined {
+    /// Its identity.
+    #[schema(value_type = String)]
+    pub id: EnvironmentId,
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: EnvironmentName,
+    /// Its project.
+    #[schema(value_type = String)]
+    pub project: ProjectName,
+    /// Whether the workspace is in its networks now.
+    pub connected: bool,
+}
+
+/// An environment by name, for joining.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct EnvironmentRef {
+    /// Its name or identity.
+    #[schema(value_type = String)]
+    pub name: EnvironmentName,
+    /// Its project; needed only where the name alone is ambiguous.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub project: Option<ProjectName>,
+}
+
+/// Makes a workspace.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct CreateWorkspace {
+    /// Its name.
+    #[schema(value_type = String)]
+    pub name: WorkspaceName,
+    /// The image; `dwell-workspace:latest` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub image: Option<ImageRef>,
+    /// What it may use: a class or `cpu=2,mem=4g,disk=20g`; the class `medium` for what is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub sizing: Option<Sizing>,
+    /// The environments that it joins.
+    #[serde(default)]
+    pub environments: Vec<EnvironmentRef>,
+}
+
+/// What to change of a workspace.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Starts its processes.
+    Start,
+    /// Ends its processes; its file system stays.
+    Stop,
+    /// Freezes it as it is.
+    Suspend,
+    /// Lets it go on, starting it where it was stopped.
+    Resume,
+    /// Gives it other limits.
+    Resize {
+        /// Which: a class or `cpu=2,mem=4g,disk=20g`.
+        #[schema(value_type = String)]
+        sizing: Sizing,
+    },
+    /// Calls it something else.
+    Rename {
+        /// What.
+        #[schema(value_type = String)]
+        name: WorkspaceName,
+    },
+    /// Puts it on an environment's networks.
+    Join {
+        /// Which.
+        environment: EnvironmentRef,
+    },
+    /// Takes it off them.
+    Leave {
+        /// Which.
+        environment: EnvironmentRef,
+    },
+}
+
+impl Change {
+    /// The word for it, as in the command.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Resize { .. } => "resize",
+            Self::Rename { .. } => "rename",
+            Self::Join { .. } => "join",
+            Self::Leave { .. } => "leave",
+        }
+    }
+}
+
+/// Removes a workspace.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct DestroyWorkspace {
+    /// Gives up what would be lost.
+    #[serde(default)]
+    pub force: bool,
+    /// Removes its home at once, instead of keeping it for a while.
+    #[serde(default)]
+    pub purge: bool,
+}
+
+/// What destroying a workspace would lose, or leave only in the home that is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WorkspaceLosses {
+    /// Commands that run in it.
+    pub running: Vec<String>,
+    /// Repositories of its home with work that is nowhere else.
+    pub repositories: Vec<UnsavedRepository>,
+    /// Why repositories could not be looked at, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
+}
+
+impl WorkspaceLosses {
+    /// Whether nothing would be lost.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty() && self.repositories.is_empty() && self.unknown.is_none()
+    }
+
+    /// What would be lost, a line each.
+    pub fn lines(&self) -> Vec<String> {
+        let running = self.running.iter().map(|command| format!("running: {command}"));
+        let work = self.repositories.iter().map(ToString::to_string);
+        running.chain(work).chain(self.unknown.clone()).collect()
+    }
+}
+
+/// A repository with work that is nowhere else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct UnsavedRepository {
+    /// Its directory in the workspace.
+    pub path: String,
+    /// Files that are not committed.
+    pub uncommitted: u32,
+    /// Commits of its branches that no remote has.
+    pub unpushed: u32,
+    /// Stashes.
+    pub stashes: u32,
+}
+
+impl std::fmt::Display for UnsavedRepository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            (self.uncommitted, "uncommitted files"),
+            (self.unpushed, "unpushed commits"),
+            (self.stashes, "stashes"),
+        ];
+        let told: Vec<String> = parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}"))
+            .collect();
+        write!(f, "{}: {}", self.path, told.join(", "))
+    }
+}
+
+/// Makes a workspace again of the home that was kept.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct RestoreWorkspace {
+    /// What to call it, where its old name is taken or not wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub name: Option<WorkspaceName>,
+}
+
+/// Which workspaces to list.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, IntoParams, ToSchema)]
+pub struct ListWorkspaces {
+    /// Also those that are destroyed and whose homes are kept.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// Runs a command in a workspace.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WorkspaceExec {
+    /// The command and its arguments; a login shell when empty.
+    pub command: Vec<String>,
+    /// With a terminal.
+    pub tty: bool,
+    /// With standard input.
+    pub stdin: bool,
+    /// Columns and rows of the terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<(u16, u16)>,
+    /// Further environment variables.
+    #[serde(default)]
+    pub variables: Vec<(String, String)>,
+    /// The user to run it as; `dev` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The directory to run it in; the home when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
+}

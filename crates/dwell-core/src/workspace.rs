@@ -1,0 +1,199 @@
+//! A workspace as it is wanted: the record that the store keeps, the names of what is made for
+//! it, and what is to be done where what was seen differs.
+
+mod image;
+mod limits;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::observed::State;
+use crate::{EnvironmentId, Generation, WorkspaceId, WorkspaceName};
+
+pub use image::{ImageError, ImageRef};
+pub use limits::{Limits, Sizing, SizingError};
+
+/// The user that works in a workspace.
+pub const USER: &str = "dev";
+/// The id of that user and of its group.
+pub const UID: u32 = 1000;
+/// That user's home, which outlives the container.
+pub const HOME: &str = "/home/dev";
+/// Where a workspace has what its node gives it: the binary, its host key, its variables.
+pub const GIVEN: &str = "/run/dwell";
+/// The file there with the variables that tell what the workspace is, `NAME=value` a line.
+pub const VARIABLES_FILE: &str = "variables";
+/// The file there with the private host key of its ssh server.
+pub const HOST_KEY_FILE: &str = "ssh_host_ed25519_key";
+/// The file there with the public keys that may log in.
+pub const AUTHORIZED_KEYS_FILE: &str = "authorized_keys";
+/// What the first process says once commands can run.
+pub const READY: &str = "dwell: the workspace is ready";
+
+/// What is wanted of a workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = WorkspaceDesired))]
+#[serde(rename_all = "snake_case")]
+pub enum Desired {
+    /// It should run.
+    Running,
+    /// It should be frozen: in memory, without a share of the processors.
+    Frozen,
+    /// Its processes should be ended; its file system stays.
+    Stopped,
+    /// It should be gone; its home is kept for a while.
+    Destroyed,
+}
+
+/// What a workspace was seen to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = WorkspaceStatus))]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It is being made.
+    Creating,
+    /// It runs.
+    Running,
+    /// It is frozen.
+    Frozen,
+    /// Its processes are ended.
+    Stopped,
+    /// Its container is gone although nobody asked for that.
+    Missing,
+    /// It is being removed.
+    Destroying,
+    /// It is gone; its home is kept.
+    Destroyed,
+    /// The engine does not answer, so nothing is known.
+    Unknown,
+}
+
+impl Status {
+    /// The word shown to people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Running => "running",
+            Self::Frozen => "frozen",
+            Self::Stopped => "stopped",
+            Self::Missing => "missing",
+            Self::Destroying => "destroying",
+            Self::Destroyed => "destroyed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What is left of a destroyed workspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Until when its home is kept, in microseconds since the Unix epoch.
+    pub until: i64,
+    /// Whether everything else of it is gone.
+    pub cleared: bool,
+}
+
+/// A workspace as the store has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workspace {
+    /// Its identity.
+    pub id: WorkspaceId,
+    /// Its name, unique on its node.
+    pub name: WorkspaceName,
+    /// Which of its containers counts; each new one has a new generation.
+    pub generation: Generation,
+    /// The image that its file system begins as.
+    pub image: ImageRef,
+    /// What it may use.
+    pub limits: Limits,
+    /// What is wanted of it.
+    pub desired: Desired,
+    /// Whether it is being made, or made again of a kept home. That is undone after a crash.
+    pub making: bool,
+    /// What is left of it, once it is destroyed.
+    #[serde(default)]
+    pub kept: Option<Kept>,
+    /// The environments whose networks it is in.
+    #[serde(default)]
+    pub environments: BTreeSet<EnvironmentId>,
+    /// The addresses of its own network, once they are allotted.
+    #[serde(default)]
+    pub subnet: Option<Ipv4Net>,
+    /// The public host key of its ssh server, as in `known_hosts`, once it is made.
+    #[serde(default)]
+    pub host_key: String,
+    /// When it was made, in microseconds since the Unix epoch.
+    pub created: i64,
+}
+
+impl Workspace {
+    /// The container's name in Docker.
+    pub fn container(&self) -> String {
+        format!("dwell-ws-{}-{}-{}", self.name, self.id, self.generation)
+    }
+
+    /// The name in Docker of its own network.
+    pub fn network(&self) -> String {
+        format!("dwell-ws-{}", self.id)
+    }
+
+    /// The name in Docker of the volume that is its home.
+    pub fn home(&self) -> String {
+        format!("dwell-ws-{}-home", self.id)
+    }
+
+    /// The variables that tell those inside what the workspace is.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        vec![
+            ("DWELL_WORKSPACE".to_owned(), self.id.to_string()),
+            ("DWELL_WORKSPACE_NAME".to_owned(), self.name.to_string()),
+            ("DWELL_CPUS".to_owned(), self.limits.cpus()),
+            ("DWELL_MEMORY_MB".to_owned(), self.limits.memory_mb.to_string()),
+        ]
+    }
+
+    /// What it is, where its container was seen in this state (`None`: there is none).
+    pub fn status(&self, seen: Option<State>) -> Status {
+        match (self.kept, seen) {
+            _ if self.making => Status::Creating,
+            (Some(kept), _) if kept.cleared => Status::Destroyed,
+            (Some(_), _) => Status::Destroying,
+            (None, Some(State::Running | State::Restarting)) => Status::Running,
+            (None, Some(State::Paused)) => Status::Frozen,
+            (None, Some(State::Created | State::Exited(_))) => Status::Stopped,
+            (None, Some(State::Gone) | None) => Status::Missing,
+        }
+    }
+
+    /// What is to be done, where its container was seen in this state.
+    pub fn due(&self, seen: Option<State>) -> Option<Act> {
+        use State::{Created, Exited, Paused, Running};
+        match (self.desired, seen) {
+            (Desired::Running, None) => Some(Act::Make),
+            (Desired::Running, Some(Created | Exited(_))) => Some(Act::Start),
+            (Desired::Running, Some(Paused)) => Some(Act::Thaw),
+            (Desired::Frozen, Some(Running)) => Some(Act::Freeze),
+            (Desired::Stopped, Some(Running | Paused)) => Some(Act::Stop),
+            _ => None,
+        }
+    }
+}
+
+/// What brings a workspace nearer to what is wanted of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    /// Making its container anew; its home is there.
+    Make,
+    /// Starting its container.
+    Start,
+    /// Letting it go on.
+    Thaw,
+    /// Freezing it.
+    Freeze,
+    /// Ending its processes.
+    Stop,
+}

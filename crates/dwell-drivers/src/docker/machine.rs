@@ -1,0 +1,239 @@
+//! A container that lives like a machine: made once, started, frozen, resized, renamed.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bollard::container::AttachContainerResults;
+use bollard::models::{ContainerCreateBody, ContainerUpdateBody, HostConfig, Mount, MountType};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
+    KillContainerOptionsBuilder, RenameContainerOptionsBuilder, TopOptionsBuilder,
+};
+use futures_util::StreamExt;
+
+use super::{Engine, EngineError, QUICK};
+
+/// The most processes and threads.
+const PROCESSES: i64 = 8192;
+/// Shared memory; browsers fail with the engine's 64 MiB.
+const SHARED_MEMORY: i64 = 256 << 20;
+/// How long the first process may take to end the others before it is killed, in seconds.
+const STOP: i64 = 10;
+/// How much of what a container says at its start is kept.
+const SAID: usize = 8 << 10;
+
+/// What a container may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resources {
+    /// Processors, in billionths.
+    pub nano_cpus: i64,
+    /// Memory in bytes; there is no swap besides.
+    pub memory: i64,
+}
+
+/// A container to make.
+#[derive(Debug, Clone)]
+pub struct MachineSpec {
+    /// Its name.
+    pub name: String,
+    /// Its host name.
+    pub hostname: String,
+    /// The image, which is there.
+    pub image: String,
+    /// The first process, which runs as root.
+    pub command: Vec<String>,
+    /// Variables, as `NAME=value`.
+    pub variables: Vec<String>,
+    /// Its labels.
+    pub labels: HashMap<String, String>,
+    /// The network it is in.
+    pub network: String,
+    /// A volume, and where it is mounted.
+    pub volume: (String, String),
+    /// A directory of the host, and where it is mounted; it cannot be written to.
+    pub directory: (PathBuf, String),
+    /// What it may use.
+    pub resources: Resources,
+}
+
+/// Why a container did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Its first process ended.
+    #[error("its first process ended at once: {said}")]
+    Ended {
+        /// What it wrote.
+        said: String,
+    },
+    /// It did not say in time that it is ready.
+    #[error("it was not ready within {} s: {said}", limit.as_secs())]
+    NotReady {
+        /// The limit.
+        limit: Duration,
+        /// What it wrote.
+        said: String,
+    },
+}
+
+impl Engine {
+    /// Makes a container without starting it. One of this name that is there already stays as it
+    /// is.
+    pub async fn create_machine(&self, spec: MachineSpec) -> Result<(), EngineError> {
+        let options = CreateContainerOptionsBuilder::new().name(&spec.name).build();
+        let create = self.docker()?.create_container(Some(options), body(spec));
+        match self.call("create container", QUICK, create).await {
+            Ok(_) => Ok(()),
+            Err(EngineError::Conflict(message)) if message.contains("already in use") => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts a container that does not run, and waits until its first process writes a line.
+    pub async fn start_until(
+        &self,
+        name: &str,
+        line: &str,
+        limit: Duration,
+    ) -> Result<(), StartError> {
+        let options =
+            AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
+        let attach = self.docker()?.attach_container(name, Some(options));
+        let AttachContainerResults { mut output, .. } =
+            self.call("attach to container", QUICK, attach).await?;
+        self.start(name).await?;
+        let mut said = String::new();
+        let heard = async {
+            while let Some(piece) = output.next().await {
+                let piece = piece.map_err(|error| self.error(error))?;
+                said.push_str(&String::from_utf8_lossy(&piece.into_bytes()));
+                if said.lines().any(|said| said == line) {
+                    return Ok::<_, EngineError>(true);
+                }
+                if said.len() > SAID {
+                    said.drain(..said.floor_char_boundary(said.len() - SAID / 2));
+                }
+            }
+            Ok(false)
+        };
+        match tokio::time::timeout(limit, heard).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => Err(StartError::Ended { said: said.trim().to_owned() }),
+            Ok(Err(error)) => Err(error.into()),
+            Err(_) => Err(StartError::NotReady { limit, said: said.trim().to_owned() }),
+        }
+    }
+
+    /// Freezes a container; one that is frozen stays so.
+    pub async fn freeze(&self, name: &str) -> Result<(), EngineError> {
+        match self.call("freeze container", QUICK, self.docker()?.pause_container(name)).await {
+            Err(error) if says(&error, "already paused") => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Lets a frozen container go on; one that runs does.
+    pub async fn thaw(&self, name: &str) -> Result<(), EngineError> {
+        match self.call("thaw container", QUICK, self.docker()?.unpause_container(name)).await {
+            Err(error) if says(&error, "is not paused") => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Gives a container other limits, also while it runs.
+    pub async fn resize(&self, name: &str, to: Resources) -> Result<(), EngineError> {
+        let update = ContainerUpdateBody {
+            nano_cpus: Some(to.nano_cpus),
+            memory: Some(to.memory),
+            memory_swap: Some(to.memory),
+            ..ContainerUpdateBody::default()
+        };
+        let resize = self.docker()?.update_container(name, update);
+        self.call("update container", QUICK, resize).await
+    }
+
+    /// Calls a container something else; one that is called so already keeps its name.
+    pub async fn rename(&self, name: &str, to: &str) -> Result<(), EngineError> {
+        let options = RenameContainerOptionsBuilder::new().name(to).build();
+        let rename = self.docker()?.rename_container(name, options);
+        self.call("rename container", QUICK, rename).await
+    }
+
+    /// Tells a container's first process to read its settings again, with SIGHUP.
+    pub async fn reload(&self, name: &str) -> Result<(), EngineError> {
+        let options = KillContainerOptionsBuilder::new().signal("SIGHUP").build();
+        let kill = self.docker()?.kill_container(name, Some(options));
+        self.call("signal container", QUICK, kill).await
+    }
+
+    /// The networks that a container is in, also while it does not run: name and identity.
+    pub async fn attachments(&self, name: &str) -> Result<Vec<(String, String)>, EngineError> {
+        let inspect = self.docker()?.inspect_container(name, None::<InspectContainerOptions>);
+        let seen = self.call("inspect container", QUICK, inspect).await?;
+        let networks = seen.network_settings.and_then(|settings| settings.networks);
+        let networks = networks.unwrap_or_default().into_iter();
+        Ok(networks.map(|(name, it)| (name, it.network_id.unwrap_or_default())).collect())
+    }
+
+    /// The command lines of a running container's processes.
+    pub async fn processes(&self, name: &str) -> Result<Vec<String>, EngineError> {
+        let options = TopOptionsBuilder::new().ps_args("-eo pid,args").build();
+        let top = self.docker()?.top_processes(name, Some(options));
+        let seen = self.call("list processes", QUICK, top).await?;
+        let rows = seen.processes.unwrap_or_default().into_iter();
+        Ok(rows.filter_map(|row| row.into_iter().nth(1)).collect())
+    }
+}
+
+fn says(error: &EngineError, text: &str) -> bool {
+    let (EngineError::Conflict(message) | EngineError::Other(message)) = error else {
+        return false;
+    };
+    message.contains(text)
+}
+
+fn body(spec: MachineSpec) -> ContainerCreateBody {
+    let (volume, home) = spec.volume;
+    let (directory, place) = spec.directory;
+    let mounts = vec![
+        Mount {
+            typ: Some(MountType::VOLUME),
+            source: Some(volume),
+            target: Some(home),
+            ..Mount::default()
+        },
+        Mount {
+            typ: Some(MountType::BIND),
+            source: Some(directory.display().to_string()),
+            target: Some(place),
+            read_only: Some(true),
+            ..Mount::default()
+        },
+    ];
+    ContainerCreateBody {
+        hostname: Some(spec.hostname),
+        image: Some(spec.image),
+        entrypoint: Some(spec.command),
+        cmd: Some(Vec::new()),
+        env: Some(spec.variables),
+        user: Some("0:0".to_owned()),
+        working_dir: Some("/".to_owned()),
+        labels: Some(spec.labels),
+        stop_signal: Some("SIGTERM".to_owned()),
+        stop_timeout: Some(STOP),
+        host_config: Some(HostConfig {
+            mounts: Some(mounts),
+            network_mode: Some(spec.network),
+            nano_cpus: Some(spec.resources.nano_cpus),
+            memory: Some(spec.resources.memory),
+            memory_swap: Some(spec.resources.memory),
+            pids_limit: Some(PROCESSES),
+            shm_size: Some(SHARED_MEMORY),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}

@@ -1,0 +1,118 @@
+//! The first process of a workspace: it makes the user where the image has none, supervises the
+//! ssh server where the image has one, reaps what others leave behind, and ends everything in
+//! order when it is told to. It has a terminal of nobody's and reads no input.
+
+mod account;
+mod server;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitOptions, kill_process};
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::time::Instant;
+
+use dwell_core::workspace::READY;
+use server::Server;
+
+/// How long processes may take to end by themselves before they are killed.
+const FAREWELL: Duration = Duration::from_millis(1200);
+/// How often it is looked whether they have.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Is the first process until it is told to end; gives its exit code.
+///
+/// # Errors
+/// When it is not the first process, or signals cannot be had.
+pub async fn main() -> io::Result<i32> {
+    if std::process::id() != 1 {
+        let why = "only the first process of a workspace can do this";
+        return Err(io::Error::other(why));
+    }
+    let mut ends = Ends::new()?;
+    for trouble in account::prepare() {
+        say(&format!("dwell: {trouble}"));
+    }
+    let mut server = Server::find();
+    server.start();
+    say(READY);
+    loop {
+        tokio::select! {
+            _ = ends.child.recv() => {
+                for ended in reap() {
+                    server.ended(ended);
+                }
+            }
+            () = server.due() => server.start(),
+            _ = ends.hangup.recv() => server.restart(),
+            _ = ends.terminate.recv() => break,
+            _ = ends.interrupt.recv() => break,
+        }
+    }
+    farewell(&mut ends.child).await;
+    Ok(0)
+}
+
+/// Where nobody reads it there is nobody left to tell.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}
+
+struct Ends {
+    child: Stream,
+    hangup: Stream,
+    terminate: Stream,
+    interrupt: Stream,
+}
+
+impl Ends {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            child: signal(SignalKind::child())?,
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+/// Takes note of every child that has ended, own and orphaned.
+fn reap() -> Vec<Pid> {
+    let mut ended = Vec::new();
+    while let Ok(Some((pid, _))) = rustix::process::wait(WaitOptions::NOHANG) {
+        ended.push(pid);
+    }
+    ended
+}
+
+/// Asks all processes to end, then kills those that have not.
+async fn farewell(child: &mut Stream) {
+    // A shell at a terminal ignores SIGTERM, and ends at SIGHUP.
+    for signal in [Signal::TERM, Signal::HUP, Signal::CONT] {
+        tell_all(signal);
+    }
+    let deadline = Instant::now() + FAREWELL;
+    while Instant::now() < deadline && !others().is_empty() {
+        reap();
+        // What was started by `docker exec` is no child of ours, so its end is not told.
+        let _ = tokio::time::timeout(LOOK, child.recv()).await;
+    }
+    tell_all(Signal::KILL);
+    reap();
+}
+
+fn tell_all(signal: Signal) {
+    for pid in others() {
+        // It may have ended since the list was read.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// All processes but this one.
+fn others() -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    entries.filter_map(number).filter(|pid| *pid != 1).filter_map(Pid::from_raw).collect()
+}

@@ -1,0 +1,130 @@
+//! Workspaces: listing, what is done with them, commands in them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::response::Response;
+use dwell_api::event::Outcome;
+use dwell_api::workspace::{
+    Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, RestoreWorkspace,
+    Workspace as Shown, WorkspaceExec, WorkspaceLosses,
+};
+use dwell_api::{Event, Problem};
+
+use super::{Answer, Json, Key, Query, Refusal, Shared, answer, operate};
+use crate::node::Node;
+use crate::operation::Operation;
+use crate::{workspace, world};
+
+/// Runs what ends with an outcome as an operation.
+async fn run<F, W>(node: Arc<Node>, key: String, call: String, work: W) -> Result<Response, Refusal>
+where
+    W: FnOnce(Arc<Node>, Arc<Operation>) -> F + Send + 'static,
+    F: Future<Output = Result<Outcome, Problem>> + Send + 'static,
+{
+    operate(node, key, call, |node, operation, _| async move {
+        let outcome = work(node, operation.clone()).await?;
+        operation.end(Ok(outcome));
+        Ok(())
+    })
+    .await
+}
+
+/// Lists workspaces. Looks at nothing and wakes nothing: it tells what was last seen.
+#[utoipa::path(get, path = "/v1/workspaces", params(ListWorkspaces), responses((status = 200, body = [Shown])))]
+pub(super) async fn list(
+    State(node): Shared,
+    Query(query): Query<ListWorkspaces>,
+) -> Answer<Vec<Shown>> {
+    world::freshen(&node).await;
+    answer(workspace::list(&node, query.all).await?)
+}
+
+/// One workspace.
+#[utoipa::path(get, path = "/v1/workspaces/{workspace}", params(("workspace" = String, Path, description = "name or id")), responses((status = 200, body = Shown)))]
+pub(super) async fn one(State(node): Shared, Path(name): Path<String>) -> Answer<Shown> {
+    let found = workspace::find(&node, &name).await?;
+    world::freshen(&node).await;
+    answer(workspace::see(&node, &found).await?)
+}
+
+/// Makes a workspace and starts it.
+#[utoipa::path(post, path = "/v1/workspaces", request_body = CreateWorkspace, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
+pub(super) async fn create(
+    State(node): Shared,
+    Key(key): Key,
+    Json(request): Json<CreateWorkspace>,
+) -> Result<Response, Refusal> {
+    let call = format!("workspace create {}", request.name);
+    run(node, key, call, |node, operation| async move {
+        workspace::create(&node, &operation, request).await
+    })
+    .await
+}
+
+/// Starts, stops, suspends, resumes, resizes or renames a workspace, or has it join an
+/// environment or leave one.
+#[utoipa::path(post, path = "/v1/workspaces/{workspace}/change", params(("workspace" = String, Path)), request_body = Change, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
+pub(super) async fn change(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Key(key): Key,
+    Json(request): Json<Change>,
+) -> Result<Response, Refusal> {
+    let call = format!("workspace {} {name}", request.verb());
+    run(node, key, call, |node, operation| async move {
+        workspace::change(&node, &operation, &name, request).await
+    })
+    .await
+}
+
+/// What destroying a workspace would lose.
+#[utoipa::path(get, path = "/v1/workspaces/{workspace}/losses", params(("workspace" = String, Path)), responses((status = 200, body = WorkspaceLosses)))]
+pub(super) async fn losses(
+    State(node): Shared,
+    Path(name): Path<String>,
+) -> Answer<WorkspaceLosses> {
+    let found = workspace::find(&node, &name).await?;
+    answer(workspace::losses(&node, &found).await?)
+}
+
+/// Removes a workspace, unless work would be lost that is not given up. Its home is kept for a
+/// while.
+#[utoipa::path(post, path = "/v1/workspaces/{workspace}/destroy", params(("workspace" = String, Path)), request_body = DestroyWorkspace, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
+pub(super) async fn destroy(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Key(key): Key,
+    Json(request): Json<DestroyWorkspace>,
+) -> Result<Response, Refusal> {
+    let call = format!("workspace destroy {name}");
+    run(node, key, call, |node, _| async move { workspace::destroy(&node, &name, request).await })
+        .await
+}
+
+/// Makes a destroyed workspace again of the home that was kept.
+#[utoipa::path(post, path = "/v1/workspaces/{workspace}/restore", params(("workspace" = String, Path)), request_body = RestoreWorkspace, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
+pub(super) async fn restore(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Key(key): Key,
+    Json(request): Json<RestoreWorkspace>,
+) -> Result<Response, Refusal> {
+    let call = format!("workspace restore {name}");
+    run(node, key, call, |node, operation| async move {
+        workspace::restore(&node, &operation, &name, request).await
+    })
+    .await
+}
+
+/// Runs a command in a workspace, waking it where it is frozen: after the upgrade, frames both
+/// ways.
+#[utoipa::path(post, path = "/v1/workspaces/{workspace}/exec", params(("workspace" = String, Path)), request_body = WorkspaceExec, responses((status = 101, description = "the connection carries frames now")))]
+pub(super) async fn exec(
+    State(node): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    workspace::exec(node, &name, request).await
+}

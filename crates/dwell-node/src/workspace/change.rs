@@ -1,0 +1,210 @@
+//! What is done with a workspace that is there: what is wanted is recorded first, then acted on.
+
+use dwell_api::event::Outcome;
+use dwell_api::workspace::{Change, EnvironmentRef};
+use dwell_api::{Code, Problem};
+use dwell_core::WorkspaceName;
+use dwell_core::observed::State;
+use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
+
+use super::create::{container, limits, resources, start};
+use super::{find, given, network, outcome, refuse_unfinished, save, state};
+use crate::node::Node;
+use crate::operation::Operation;
+use crate::problem::OrProblem;
+
+/// Changes a workspace.
+pub(crate) async fn change(
+    node: &Node,
+    operation: &Operation,
+    name: &str,
+    change: Change,
+) -> Result<Outcome, Problem> {
+    let found = find(node, name).await?;
+    let lock = node.workspaces.lock(found.id.as_str());
+    let _held = lock.lock().await;
+    let mut it = find(node, found.id.as_str()).await?;
+    refuse_unfinished(&it)?;
+    let (changed, summary) = match change {
+        Change::Start | Change::Resume => wake(node, operation, &mut it).await?,
+        Change::Stop => stop(node, &mut it).await?,
+        Change::Suspend => suspend(node, &mut it).await?,
+        Change::Resize { sizing } => resize(node, operation, &mut it, &sizing).await?,
+        Change::Rename { name } => rename(node, operation, &mut it, name).await?,
+        Change::Join { environment } => join(node, &mut it, &environment).await?,
+        Change::Leave { environment } => leave(node, &mut it, &environment).await?,
+    };
+    outcome(node, &it, changed, summary).await
+}
+
+type Changed = Result<(bool, String), Problem>;
+
+async fn wake(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed {
+    let before = it.desired;
+    it.desired = Desired::Running;
+    save(node, it).await?;
+    match bring(node, it).await {
+        Ok(notes) => {
+            notes.iter().for_each(|note| operation.note(note));
+            Ok((before != Desired::Running || !notes.is_empty(), format!("`{}` runs", it.name)))
+        }
+        Err(problem) => {
+            it.desired = before;
+            save(node, it).await?;
+            Err(problem)
+        }
+    }
+}
+
+/// Does what is due so that a workspace is what is wanted; gives what there is to know.
+pub(super) async fn bring(node: &Node, it: &mut Workspace) -> Result<Vec<String>, Problem> {
+    let seen = state(node, it).await?;
+    let mut notes = Vec::new();
+    match it.due(seen) {
+        None => {}
+        Some(Act::Thaw) => node.engine.thaw(&it.container()).await.or_problem()?,
+        Some(Act::Freeze) => node.engine.freeze(&it.container()).await.or_problem()?,
+        Some(Act::Stop) => end(node, it, seen).await?,
+        Some(Act::Start) => notes.extend(begin(node, it).await?),
+        Some(Act::Make) => {
+            it.generation = it.generation.next();
+            network::allot(node, it).await?;
+            save(node, it).await?;
+            network::make(node, it, super::labels(node, it)).await?;
+            container(node, it).await?;
+            notes.push(
+                "its container was gone and is made anew; only its home is as it was".to_owned(),
+            );
+            notes.extend(begin(node, it).await?);
+        }
+    }
+    Ok(notes)
+}
+
+/// Starts the container, on the networks that are there now.
+async fn begin(node: &Node, it: &Workspace) -> Result<Option<String>, Problem> {
+    given::prepare(node, it).await?;
+    let wired = network::wire(node, it).await;
+    start(node, it).await?;
+    Ok(wired.err().map(|problem| format!("it is not in all its networks: {problem}")))
+}
+
+async fn stop(node: &Node, it: &mut Workspace) -> Changed {
+    it.desired = Desired::Stopped;
+    save(node, it).await?;
+    let seen = state(node, it).await?;
+    let ran = matches!(seen, Some(State::Running | State::Paused));
+    end(node, it, seen).await?;
+    Ok((ran, format!("`{}` is stopped; its file system stays", it.name)))
+}
+
+async fn end(node: &Node, it: &Workspace, seen: Option<State>) -> Result<(), Problem> {
+    // A frozen process cannot end by itself.
+    if seen == Some(State::Paused) {
+        node.engine.thaw(&it.container()).await.or_problem()?;
+    }
+    node.engine.stop(&it.container()).await.or_problem()
+}
+
+async fn suspend(node: &Node, it: &mut Workspace) -> Changed {
+    let seen = state(node, it).await?;
+    let summary = format!("`{}` is frozen; `dwell ws resume {}` lets it go on", it.name, it.name);
+    match seen {
+        Some(State::Running | State::Paused) => {}
+        _ => return Err(not_running(it)),
+    }
+    it.desired = Desired::Frozen;
+    save(node, it).await?;
+    node.engine.freeze(&it.container()).await.or_problem()?;
+    Ok((seen == Some(State::Running), summary))
+}
+
+/// The problem that a workspace does not run.
+pub(super) fn not_running(it: &Workspace) -> Problem {
+    let name = &it.name;
+    Problem::new(Code::NotRunning, format!("workspace `{name}` does not run"))
+        .hint(format!("`dwell ws start {name}` starts it"))
+}
+
+async fn resize(
+    node: &Node,
+    operation: &Operation,
+    it: &mut Workspace,
+    sizing: &Sizing,
+) -> Changed {
+    let limits = limits(node, operation, sizing, it.limits).await?;
+    let changed = limits != it.limits;
+    let seen = state(node, it).await?;
+    if changed && seen.is_some() {
+        node.engine.resize(&it.container(), resources(&limits)).await.or_problem()?;
+    }
+    it.limits = limits;
+    save(node, it).await?;
+    tell_inside(node, it, seen).await?;
+    Ok((changed, format!("`{}` may use {limits}", it.name)))
+}
+
+/// Those who log in from now on are told what the workspace is now.
+async fn tell_inside(node: &Node, it: &Workspace, seen: Option<State>) -> Result<(), Problem> {
+    given::variables(node, it)?;
+    if seen == Some(State::Running) {
+        node.engine.reload(&it.container()).await.or_problem()?;
+    }
+    Ok(())
+}
+
+async fn rename(
+    node: &Node,
+    operation: &Operation,
+    it: &mut Workspace,
+    name: WorkspaceName,
+) -> Changed {
+    let before = it.clone();
+    if before.name == name {
+        return Ok((false, format!("it is called `{name}` already")));
+    }
+    let lock = node.workspaces.lock(name.as_str());
+    let _held = lock.lock().await;
+    let seen = state(node, it).await?;
+    it.name = name;
+    save(node, it).await?;
+    if seen.is_some()
+        && let Err(error) = node.engine.rename(&before.container(), &it.container()).await
+    {
+        it.name = before.name;
+        save(node, it).await?;
+        return Err(error).or_problem();
+    }
+    tell_inside(node, it, seen).await?;
+    operation.note(format!("inside, the host is called `{}` as before", before.name));
+    Ok((true, format!("`{}` is called `{}` now", before.name, it.name)))
+}
+
+async fn join(node: &Node, it: &mut Workspace, meant: &EnvironmentRef) -> Changed {
+    let environment = network::environment(node, meant).await?;
+    let before = it.clone();
+    let new = it.environments.insert(environment.id.clone());
+    save(node, it).await?;
+    let wired = match state(node, it).await? {
+        Some(_) => network::wire(node, it).await,
+        None => Ok(()),
+    };
+    if let Err(problem) = wired {
+        *it = before;
+        save(node, it).await?;
+        return Err(problem);
+    }
+    let (name, label) = (&it.name, environment.label());
+    let names = format!("`<service>.{}.{}`", environment.name, environment.suffix);
+    Ok((new, format!("`{name}` has joined `{label}`: {names} works in it")))
+}
+
+async fn leave(node: &Node, it: &mut Workspace, meant: &EnvironmentRef) -> Changed {
+    let environment = network::environment(node, meant).await?;
+    let was = it.environments.remove(&environment.id);
+    save(node, it).await?;
+    if state(node, it).await?.is_some() {
+        network::wire(node, it).await?;
+    }
+    Ok((was, format!("`{}` is not in `{}`", it.name, environment.label())))
+}

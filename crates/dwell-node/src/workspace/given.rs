@@ -1,0 +1,92 @@
+//! What a workspace gets from its node, in a directory that it cannot write: this very binary as
+//! its first process, the host key of its ssh server, and variables that tell what it is.
+
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use dwell_api::{Code, Problem};
+use dwell_core::workspace::{HOST_KEY_FILE, VARIABLES_FILE, Workspace};
+use dwell_drivers::ssh::make_host_key;
+
+use crate::facts::make_directory;
+use crate::node::Node;
+use crate::problem::{OrProblem, file};
+use crate::relay::is_static;
+
+/// The binary's name in it.
+pub(super) const BINARY: &str = "dwell";
+/// Where an ELF binary says whether it needs a loader, at most.
+const HEADERS: usize = 64 << 10;
+
+/// The directory on this machine.
+pub(super) fn directory(node: &Node, it: &Workspace) -> PathBuf {
+    node.paths.workspace(&it.id).join("given")
+}
+
+/// Makes the directory.
+pub(super) fn make(node: &Node, it: &Workspace) -> Result<PathBuf, Problem> {
+    make_directory(&node.paths.workspace(&it.id))?;
+    let directory = directory(node, it);
+    // Those inside may read it, as far as each file lets them.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory);
+    made.map_err(|error| file("making", &directory, &error))?;
+    Ok(directory)
+}
+
+/// Puts everything in place; gives the public host key.
+pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Problem> {
+    let directory = make(node, it)?;
+    node.workspaces.binary.get_or_try_init(require_static).await?;
+    binary(&directory.join(BINARY)).await?;
+    variables(node, it)?;
+    make_host_key(&directory.join(HOST_KEY_FILE), it.name.as_str()).await.or_problem()
+}
+
+/// Writes the variables as they are now.
+pub(super) fn variables(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    let path = directory(node, it).join(VARIABLES_FILE);
+    let lines: String =
+        it.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    let part = path.with_extension("part");
+    let written = std::fs::write(&part, lines).and_then(|()| std::fs::rename(&part, &path));
+    written.map_err(|error| file("writing", &path, &error))
+}
+
+fn own_path() -> Result<PathBuf, Problem> {
+    std::env::current_exe()
+        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))
+}
+
+async fn require_static() -> Result<(), Problem> {
+    let path = own_path()?;
+    let mut head = Vec::with_capacity(HEADERS);
+    let limit = u64::try_from(HEADERS).unwrap_or_default();
+    let read = std::fs::File::open(&path).and_then(|it| it.take(limit).read_to_end(&mut head));
+    read.map_err(|error| file("reading", &path, &error))?;
+    if is_static(&head) {
+        return Ok(());
+    }
+    let message = format!("{} is not a static binary, and workspaces need one", path.display());
+    Err(Problem::new(Code::ToolMissing, message).hint("build dwell with `make build`"))
+}
+
+/// Puts this binary at a path, unless it is there: as a link where that can be.
+async fn binary(place: &Path) -> Result<(), Problem> {
+    let own = own_path()?;
+    let failed = |error: std::io::Error| file("writing", place, &error);
+    let ours = std::fs::metadata(&own).map_err(|error| file("reading", &own, &error))?;
+    if let Ok(there) = std::fs::metadata(place) {
+        let linked = there.ino() == ours.ino() && there.dev() == ours.dev();
+        let copied = there.len() == ours.len() && there.mtime() >= ours.mtime();
+        if linked || copied {
+            return Ok(());
+        }
+    }
+    let part = place.with_extension("part");
+    let _ = std::fs::remove_file(&part);
+    if std::fs::hard_link(&own, &part).is_err() {
+        tokio::fs::copy(&own, &part).await.map_err(failed)?;
+    }
+    std::fs::rename(&part, place).map_err(failed)
+}

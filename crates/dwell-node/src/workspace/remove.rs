@@ -1,0 +1,101 @@
+//! Removing workspaces: that it is wanted comes first, so that a crash leads to its end. The home
+//! stays for a while.
+
+use dwell_api::event::Outcome;
+use dwell_api::workspace::{DestroyWorkspace, WorkspaceLosses};
+use dwell_api::{Code, Problem};
+use dwell_core::observed::label;
+use dwell_core::workspace::{Desired, Kept, Workspace};
+
+use super::{find, losses, save};
+use crate::node::Node;
+use crate::operation::fault;
+use crate::problem::{OrProblem, file};
+use crate::world::look_at_workspace;
+
+/// How long a home is kept: 7 days, in microseconds.
+const KEPT: i64 = 7 * 24 * 3600 * 1_000_000;
+
+/// Removes a workspace, unless work would be lost that is not given up.
+pub(crate) async fn destroy(
+    node: &Node,
+    name: &str,
+    request: DestroyWorkspace,
+) -> Result<Outcome, Problem> {
+    let found = find(node, name).await?;
+    let lock = node.workspaces.lock(found.id.as_str());
+    let _held = lock.lock().await;
+    let mut it = find(node, found.id.as_str()).await?;
+    if it.making {
+        forget(node, &it).await?;
+        return Ok(gone(format!("`{}` was never finished, and is gone", it.name)));
+    }
+    if !request.force {
+        refuse_losses(&it, &losses(node, &it).await?)?;
+    }
+    it.desired = Desired::Destroyed;
+    let until = if request.purge { node.now() } else { node.now().saturating_add(KEPT) };
+    it.kept = Some(Kept { until, cleared: false });
+    save(node, &it).await?;
+    fault::at("workspace_clear", "before")?;
+    clear(node, &mut it).await?;
+    if request.purge {
+        forget(node, &it).await?;
+        return Ok(gone(format!("destroyed `{}` and its home", it.name)));
+    }
+    let name = &it.name;
+    let summary = format!(
+        "destroyed `{name}`; `dwell ws restore {name}` brings it back with its home within 7 days"
+    );
+    Ok(gone(summary))
+}
+
+fn gone(summary: String) -> Outcome {
+    Outcome { environment: None, workspace: None, changed: true, summary }
+}
+
+/// Refuses to lose what nobody gave up.
+fn refuse_losses(it: &Workspace, losses: &WorkspaceLosses) -> Result<(), Problem> {
+    if losses.is_empty() {
+        return Ok(());
+    }
+    let message = format!("destroying workspace `{}` would lose work", it.name);
+    Err(Problem::new(Code::UnsavedWork, message)
+        .hint("push it or end what runs, or give it up with `--force`; its home is kept for 7 days")
+        .details(losses.lines()))
+}
+
+/// Removes everything of a destroyed workspace but its home and its own files.
+pub(super) async fn clear(node: &Node, it: &mut Workspace) -> Result<(), Problem> {
+    take_down(node, it).await?;
+    it.subnet = None;
+    it.kept = it.kept.map(|kept| Kept { cleared: true, ..kept });
+    save(node, it).await
+}
+
+async fn take_down(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    let labelled = format!("{}={}", label::WORKSPACE, it.id);
+    for container in node.engine.containers(&labelled).await.or_problem()? {
+        node.engine.remove(&container.id).await.or_problem()?;
+    }
+    for network in node.engine.networks(Some(&labelled)).await.or_problem()? {
+        node.engine.remove_network(&network.id).await.or_problem()?;
+    }
+    node.store.release_subnets(it.id.as_str()).await.or_problem()?;
+    look_at_workspace(node, &it.id).await.or_problem()?;
+    Ok(())
+}
+
+/// Removes everything of a workspace, its home included, and forgets it.
+pub(super) async fn forget(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    take_down(node, it).await?;
+    node.engine.remove_volume(&it.home()).await.or_problem()?;
+    let directory = node.paths.workspace(&it.id);
+    match std::fs::remove_dir_all(&directory) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(file("removing", &directory, &error));
+        }
+        _ => {}
+    }
+    node.store.forget_workspace(&it.id).await.or_problem()
+}

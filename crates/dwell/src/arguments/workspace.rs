@@ -1,0 +1,229 @@
+//! Arguments of the commands about workspaces.
+
+use std::ffi::OsString;
+
+use clap::{Args, Subcommand};
+use dwell_api::workspace::EnvironmentRef;
+use dwell_core::workspace::{ImageRef, Sizing};
+use dwell_core::{NameError, WorkspaceName};
+
+use super::parse::variable;
+
+/// Make and look after workspaces: persistent machines to work in
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A workspace is a container that lives like a machine: what is installed in it stays over stop and
+start, and its home outlives the container itself. No other workspace reaches it.
+
+Examples:
+  dwell ws create box --class small --env red
+  dwell ws exec box
+  dwell ws suspend box && dwell ws resume box
+  dwell ws destroy box && dwell ws restore box")]
+pub(crate) struct Workspace {
+    #[command(subcommand)]
+    pub(crate) action: WorkspaceAction,
+}
+
+/// What to do with workspaces.
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkspaceAction {
+    Create(Create),
+    /// List the workspaces
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:\n  dwell ws ls\n  dwell ws ls --all --json"
+    )]
+    Ls {
+        /// Also those that are destroyed and whose homes are kept
+        #[arg(short, long)]
+        all: bool,
+    },
+    /// Show one workspace
+    #[command(after_help = "Examples:\n  dwell ws show box --json")]
+    Show(Named),
+    /// Start a workspace that is stopped
+    #[command(after_help = "Examples:\n  dwell ws start box")]
+    Start(Named),
+    /// End what runs in a workspace; its file system stays
+    #[command(after_help = "Examples:\n  dwell ws stop box")]
+    Stop(Named),
+    /// Freeze a workspace as it is, in memory
+    #[command(after_help = "\
+It takes no processor time until it is resumed, by `dwell ws resume` or by a command in it.
+
+Examples:
+  dwell ws suspend box")]
+    Suspend(Named),
+    /// Let a frozen workspace go on
+    #[command(after_help = "Examples:\n  dwell ws resume box")]
+    Resume(Named),
+    /// Change what a workspace may use, while it runs
+    #[command(after_help = "\
+What is not named stays as it is. What runs already keeps its DWELL_CPUS and DWELL_MEMORY_MB; what
+is started from then on sees the new ones.
+
+Examples:
+  dwell ws resize box large
+  dwell ws resize box mem=6g")]
+    Resize {
+        #[command(flatten)]
+        it: Named,
+        /// small, medium or large, or limits such as cpu=2,mem=4g
+        #[arg(value_name = "LIMITS")]
+        sizing: Sizing,
+    },
+    /// Call a workspace something else
+    #[command(after_help = "Examples:\n  dwell ws rename box red-box")]
+    Rename {
+        #[command(flatten)]
+        it: Named,
+        /// Its new name
+        #[arg(value_name = "NAME")]
+        to: WorkspaceName,
+    },
+    /// Put a workspace on an environment's networks
+    #[command(after_help = "\
+From then on `<service>.<env>.test` works in it, also after the environment went down and came up.
+
+Examples:
+  dwell ws join box red
+  dwell ws join box shop/red")]
+    Join(Membership),
+    /// Take a workspace off an environment's networks
+    #[command(after_help = "Examples:\n  dwell ws leave box red")]
+    Leave(Membership),
+    Exec(Exec),
+    Destroy(Destroy),
+    /// Make a destroyed workspace again, with its home
+    #[command(after_help = "\
+The home of a destroyed workspace is kept for 7 days. Everything else is as the image has it.
+
+Examples:
+  dwell ws restore box
+  dwell ws restore box --name box-2")]
+    Restore {
+        /// The workspace's name, or its id where several of that name are kept
+        #[arg(value_name = "WORKSPACE")]
+        name: WorkspaceName,
+        /// Call it something else
+        #[arg(long = "name", value_name = "NAME")]
+        to: Option<WorkspaceName>,
+    },
+}
+
+/// Make a workspace and start it
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Classes: small has 1 processor and 2 GiB of memory, medium 2 and 4, large 4 and 8.
+
+Examples:
+  dwell ws create box
+  dwell ws create box --class cpu=2,mem=6g
+  dwell ws create box --image debian:bookworm --env red --env blue")]
+pub(crate) struct Create {
+    /// Its name
+    #[arg(value_name = "WORKSPACE")]
+    pub(crate) name: WorkspaceName,
+    /// A Debian-family image; by default dwell-workspace:latest
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) image: Option<ImageRef>,
+    /// small, medium or large, or limits such as cpu=2,mem=4g,disk=20g; by default medium
+    #[arg(long, value_name = "LIMITS")]
+    pub(crate) class: Option<Sizing>,
+    /// An environment that it joins; may be repeated
+    #[arg(long, value_name = "[PROJECT/]ENV", value_parser = environment)]
+    pub(crate) env: Vec<EnvironmentRef>,
+}
+
+/// A workspace by its name or id.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The workspace
+    #[arg(value_name = "WORKSPACE")]
+    pub(crate) name: WorkspaceName,
+}
+
+/// A workspace and an environment.
+#[derive(Debug, Args)]
+pub(crate) struct Membership {
+    #[command(flatten)]
+    pub(crate) it: Named,
+    /// The environment
+    #[arg(value_name = "[PROJECT/]ENV", value_parser = environment)]
+    pub(crate) environment: EnvironmentRef,
+}
+
+/// Run a command in a workspace
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "dwell ws exec [OPTIONS] <WORKSPACE> [COMMAND]...",
+    after_help = "\
+Without a command it runs a login shell. Everything after the workspace belongs to the command,
+whose exit code becomes dwell's. A frozen workspace is woken for it.
+
+Examples:
+  dwell ws exec box
+  dwell ws exec box -- make test
+  dwell ws exec -u root box apt-get install -y ripgrep"
+)]
+pub(crate) struct Exec {
+    /// The workspace
+    #[arg(value_name = "WORKSPACE")]
+    pub(crate) name: WorkspaceName,
+    /// The command
+    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<OsString>,
+    /// Use no terminal, where stdin and stdout are one
+    #[arg(short = 'T', long)]
+    pub(crate) no_tty: bool,
+    /// Set a variable; may be repeated
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, Option<String>)>,
+    /// The user to run it as; by default dev
+    #[arg(short, long)]
+    pub(crate) user: Option<String>,
+    /// The directory to run it in; by default the home
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<String>,
+}
+
+/// Remove workspaces; their homes are kept for 7 days
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It names what runs and the work that is nowhere else, and asks first.
+
+Examples:
+  dwell ws destroy box
+  dwell ws destroy box --dry-run
+  dwell ws destroy box --force --purge")]
+pub(crate) struct Destroy {
+    /// The workspaces
+    #[arg(value_name = "WORKSPACE", required = true)]
+    pub(crate) names: Vec<WorkspaceName>,
+    /// Do not ask, and lose what would be lost
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Do not ask; stop if work would be lost
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Only show what would be lost
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Remove the home at once, for good
+    #[arg(long)]
+    pub(crate) purge: bool,
+    /// Succeed if it does not exist
+    #[arg(long)]
+    pub(crate) ignore_not_found: bool,
+}
+
+/// `red`, or `shop/red` where the name alone is ambiguous.
+fn environment(text: &str) -> Result<EnvironmentRef, NameError> {
+    match text.split_once('/') {
+        Some((project, name)) => {
+            Ok(EnvironmentRef { name: name.parse()?, project: Some(project.parse()?) })
+        }
+        None => Ok(EnvironmentRef { name: text.parse()?, project: None }),
+    }
+}

@@ -1,0 +1,111 @@
+//! `workspace`: making, looking after, removing.
+
+mod destroy;
+mod exec;
+
+use dwell_api::event::Outcome;
+use dwell_api::workspace::{
+    Change, CreateWorkspace, ListWorkspaces, RestoreWorkspace, Workspace as Shown,
+};
+use dwell_api::{Code, Problem, endpoint};
+use dwell_core::WorkspaceName;
+use serde::Serialize;
+
+use super::operation::{finished, operate};
+use super::{Context, now};
+use crate::arguments::workspace::{Create, Workspace, WorkspaceAction as Action};
+use crate::failure::{Ended, Failure};
+use crate::output::workspace as show;
+
+/// Acts on workspaces.
+pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
+    match it.action {
+        Action::Create(it) => create(it, context).await,
+        Action::Ls { all } => ls(all, context).await,
+        Action::Show(it) => one(&it.name, context).await,
+        Action::Start(it) => change(&it.name, Change::Start, context).await,
+        Action::Stop(it) => change(&it.name, Change::Stop, context).await,
+        Action::Suspend(it) => change(&it.name, Change::Suspend, context).await,
+        Action::Resume(it) => change(&it.name, Change::Resume, context).await,
+        Action::Resize { it, sizing } => change(&it.name, Change::Resize { sizing }, context).await,
+        Action::Rename { it, to } => change(&it.name, Change::Rename { name: to }, context).await,
+        Action::Join(m) => {
+            change(&m.it.name, Change::Join { environment: m.environment }, context).await
+        }
+        Action::Leave(m) => {
+            change(&m.it.name, Change::Leave { environment: m.environment }, context).await
+        }
+        Action::Exec(it) => exec::run(it, context).await,
+        Action::Destroy(it) => destroy::run(it, context).await,
+        Action::Restore { name, to } => {
+            let body = RestoreWorkspace { name: to };
+            act(&of(endpoint::WORKSPACE_RESTORE, &name), &body, context).await
+        }
+    }
+}
+
+/// An endpoint of a workspace.
+fn of(path: &str, name: &WorkspaceName) -> String {
+    endpoint::fill(path, &[name.as_str()])
+}
+
+async fn create(it: Create, context: &Context) -> Ended {
+    let quiet = context.output.is_quiet().then(|| it.name.to_string());
+    let body =
+        CreateWorkspace { name: it.name, image: it.image, sizing: it.class, environments: it.env };
+    act(endpoint::WORKSPACES, &body, context).await?;
+    if let Some(name) = quiet {
+        context.output.text(&name)?;
+    }
+    Ok(0)
+}
+
+async fn change(name: &WorkspaceName, change: Change, context: &Context) -> Ended {
+    act(&of(endpoint::WORKSPACE_CHANGE, name), &change, context).await
+}
+
+/// Runs an operation to its end and prints what it left.
+async fn act<B: Serialize>(path: &str, body: &B, context: &Context) -> Ended {
+    let result = operation(path, body, context).await?;
+    finished(context, &result, "done")?;
+    Ok(0)
+}
+
+async fn operation<B: Serialize>(
+    path: &str,
+    body: &B,
+    context: &Context,
+) -> Result<Outcome, Failure> {
+    let mut client = context.connect().await?;
+    match operate(context, &mut client, path, body, None).await {
+        // A daemon that was started anew does not know the operation any more.
+        Err(Failure::Problem(problem))
+            if problem.code == Code::NotFound && problem.message.contains("no operation") =>
+        {
+            let message = "the daemon ended during the operation";
+            Err(Problem::new(Code::Interrupted, message)
+                .hint("what was being made is undone, what was being removed is finished")
+                .into())
+        }
+        other => other,
+    }
+}
+
+async fn ls(all: bool, context: &Context) -> Ended {
+    let path = endpoint::query(endpoint::WORKSPACES, &ListWorkspaces { all });
+    let all: Vec<Shown> = context.connect().await?.get(&path).await?;
+    if context.output.is_quiet() {
+        let names: String = all.iter().map(|it| format!("{}\n", it.name)).collect();
+        context.output.text(&names)?;
+        return Ok(0);
+    }
+    context.output.result(&all, |all, style| show::list(all, now(), style))?;
+    Ok(0)
+}
+
+async fn one(name: &WorkspaceName, context: &Context) -> Ended {
+    let path = of(endpoint::WORKSPACE, name);
+    let it: Shown = context.connect().await?.get(&path).await?;
+    context.output.result(&it, |it, style| show::one(it, now(), style))?;
+    Ok(0)
+}

@@ -1,0 +1,58 @@
+//! Workspaces as people see them.
+
+use dwell_api::workspace::Workspace;
+
+use super::show::age;
+use super::{Style, Table};
+
+/// The list of workspaces.
+pub(crate) fn list(all: &[Workspace], now: i64, style: Style) -> String {
+    if all.is_empty() {
+        return "no workspaces yet: `dwell ws create <name>` makes one\n".to_owned();
+    }
+    let heading = ["WORKSPACE", "STATUS", "LIMITS", "ENVIRONMENTS", "IMAGE", "AGE", "HOME KEPT"];
+    let mut table = Table::new(&heading).states(1);
+    for it in all {
+        table.row(vec![
+            it.name.to_string(),
+            it.status.as_str().to_owned(),
+            it.limits.to_string(),
+            environments(it),
+            it.image.to_string(),
+            age(it.created, now),
+            it.kept_until.map(|until| age(now, until)).unwrap_or_default(),
+        ]);
+    }
+    table.render(style)
+}
+
+fn environments(it: &Workspace) -> String {
+    let names: Vec<String> = it
+        .environments
+        .iter()
+        .map(|joined| format!("{}/{}", joined.project, joined.name))
+        .collect();
+    names.join(", ")
+}
+
+/// One workspace.
+pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
+    let mut lines = vec![
+        ("workspace", style.bold(it.name.as_str())),
+        ("status", style.state(it.status.as_str())),
+        ("limits", it.limits.to_string()),
+        ("environments", environments(it)),
+        ("address", it.address.clone().unwrap_or_default()),
+        ("image", it.image.to_string()),
+        ("container", it.container.clone()),
+        ("home", it.home.clone()),
+        ("host key", it.host_key.clone()),
+        ("created", format!("{} ago", age(it.created, now))),
+        ("id", format!("{}, generation {}", it.id, it.generation)),
+    ];
+    if let Some(until) = it.kept_until {
+        lines.push(("home kept", format!("{} more", age(now, until))));
+    }
+    lines.retain(|(_, value)| !value.is_empty());
+    lines.iter().map(|(name, value)| format!("{:<14}{value}\n", format!("{name}:"))).collect()
+}
