@@ -13,7 +13,7 @@ use super::parse::variable;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A workspace is a container that lives like a machine: what is installed in it stays over stop and
-start, and its home outlives the container itself. No other workspace reaches it.
+start, and its home outlives the container itself. It has a network of its own.
 
 Examples:
   dwell ws create box --class small --env red
