@@ -147,6 +147,8 @@ endpoints! {
     WORKSPACE_RESTORE = "/v1/workspaces/{workspace}/restore";
     /// POST with an upgrade: runs a command in it.
     WORKSPACE_EXEC = "/v1/workspaces/{workspace}/exec";
+    /// POST with an upgrade: a byte stream to a port of a workspace.
+    WORKSPACE_DIAL = "/v1/workspaces/{workspace}/dial";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.
     TRUST = "/v1/trust";
 }

@@ -1,6 +1,6 @@
 //! Workspaces on the wire.
 
-use dwell_core::workspace::{Desired, ImageRef, Limits, Sizing, Status};
+use dwell_core::workspace::{Desired, ImageRef, Limits, PublicKey, Sizing, Status};
 use dwell_core::{
     EnvironmentId, EnvironmentName, Generation, ProjectName, WorkspaceId, WorkspaceName,
 };
@@ -252,4 +252,15 @@ pub struct WorkspaceExec {
     /// The directory to run it in; the home when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub directory: Option<String>,
+}
+
+/// Opens a byte stream to a port of a workspace.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct WorkspaceDial {
+    /// The port.
+    pub port: u16,
+    /// A public key that may log in from now on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub key: Option<PublicKey>,
 }

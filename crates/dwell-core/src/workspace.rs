@@ -2,6 +2,7 @@
 //! it, and what is to be done where what was seen differs.
 
 mod image;
+mod key;
 mod limits;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use crate::observed::State;
 use crate::{EnvironmentId, Generation, WorkspaceId, WorkspaceName};
 
 pub use image::{ImageError, ImageRef};
+pub use key::{PublicKey, PublicKeyError};
 pub use limits::{Limits, Sizing, SizingError};
 
 /// The user that works in a workspace.

@@ -259,6 +259,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::WORKSPACE_DESTROY, post(workspace::destroy))
         .route(endpoint::WORKSPACE_RESTORE, post(workspace::restore))
         .route(endpoint::WORKSPACE_EXEC, post(workspace::exec))
+        .route(endpoint::WORKSPACE_DIAL, post(workspace::dial))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -372,6 +373,7 @@ pub(crate) async fn serve(
         workspace::destroy,
         workspace::restore,
         workspace::exec,
+        workspace::dial,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

@@ -4,6 +4,7 @@
 
 mod change;
 mod create;
+mod dial;
 mod exec;
 mod given;
 mod losses;
@@ -30,6 +31,7 @@ use crate::world::{EngineState, look_at_workspace};
 
 pub(crate) use change::change;
 pub(crate) use create::{create, restore};
+pub(crate) use dial::dial;
 pub(crate) use exec::exec;
 pub(crate) use losses::losses;
 pub(crate) use network::{follow, let_go};

@@ -10,6 +10,7 @@ mod reference;
 pub(crate) mod remote;
 pub(crate) mod session;
 pub(crate) mod setup;
+pub(crate) mod ssh;
 #[cfg(test)]
 mod tests;
 pub(crate) mod work;
@@ -44,6 +45,8 @@ Agents and sessions:
 
 Workspaces:
   workspace    Make and look after workspaces: persistent machines to work in
+  ssh          Log in to a workspace with ssh
+  config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
 
 Services:
   exec         Run a command in a service's container
@@ -199,6 +202,8 @@ pub(crate) enum Command {
     Image(image::Image),
     #[command(visible_alias = "ws")]
     Workspace(workspace::Workspace),
+    Ssh(ssh::Ssh),
+    ConfigSsh(ssh::ConfigSsh),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),

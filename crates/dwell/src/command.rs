@@ -19,6 +19,7 @@ mod run;
 mod session;
 mod setup;
 mod show;
+mod ssh;
 mod trust;
 mod url;
 mod work;
@@ -125,6 +126,8 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Relay(it) => crate::roles::relay(&it),
         Command::RsyncShell(it) => crate::roles::rsync_shell(&it),
         Command::Workspace(it) => workspace::run(it, context).await,
+        Command::Ssh(it) => ssh::run(it, context).await,
+        Command::ConfigSsh(it) => ssh::configure(&it, context),
         Command::WorkspaceInit => crate::roles::workspace_init(),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }

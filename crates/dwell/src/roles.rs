@@ -7,7 +7,7 @@ use std::time::Duration;
 use dwell_api::remote::{DIAL, Dial, Rsync, TRAVEL, Target as Far};
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::arguments::node::{EmptyDirectory, Relay, RsyncShell, SessionShim};
 use crate::command::{Context, block_on};
@@ -121,30 +121,30 @@ fn forward(text: &str) -> Result<Forward, Problem> {
 
 /// Joins standard input and output to rsync on another node, through the daemon's link to it.
 pub(crate) fn rsync_shell(shell: &RsyncShell) -> Ended {
-    block_on(async {
-        let far = dialled(shell).await?;
-        let (mut read, mut write) = tokio::io::split(far);
-        let up = async {
-            let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut write).await;
-            let _ = write.shutdown().await;
-            std::future::pending::<()>().await;
-        };
-        let mut output = tokio::io::stdout();
-        // It ends when the other side's output does, whatever still comes in.
-        tokio::select! {
-            down = tokio::io::copy(&mut read, &mut output) => {
-                down.map_err(|e| Problem::new(Code::NodeUnreachable, e.to_string()))?;
-                output.flush().await?;
-                Ok(0)
-            }
-            () = up => Ok(0),
-        }
-    })?
+    block_on(async { join_standard_streams(dialled(shell).await?).await })?
 }
 
-async fn dialled(
-    shell: &RsyncShell,
-) -> Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + use<>, Problem> {
+/// Joins standard input and output to a stream. It ends when the other side's output does, whatever
+/// still comes in.
+pub(crate) async fn join_standard_streams(far: impl AsyncRead + AsyncWrite) -> Ended {
+    let (mut read, mut write) = tokio::io::split(far);
+    let up = async {
+        let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut write).await;
+        let _ = write.shutdown().await;
+        std::future::pending::<()>().await;
+    };
+    let mut output = tokio::io::stdout();
+    tokio::select! {
+        down = tokio::io::copy(&mut read, &mut output) => {
+            down.map_err(|e| Problem::new(Code::NodeUnreachable, e.to_string()))?;
+            output.flush().await?;
+            Ok(0)
+        }
+        () = up => Ok(0),
+    }
+}
+
+async fn dialled(shell: &RsyncShell) -> Result<impl AsyncRead + AsyncWrite + use<>, Problem> {
     let (offer, environment) = (shell.offer.clone(), shell.environment.clone());
     let arguments = shell.command.iter().skip(2).cloned().collect();
     let near = tokio::net::UnixStream::connect(&shell.socket).await.map_err(|e| {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{
     Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, RestoreWorkspace,
-    Workspace as Shown, WorkspaceExec, WorkspaceLosses,
+    Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
 };
 use dwell_api::{Event, Problem};
 
@@ -127,4 +127,14 @@ pub(super) async fn exec(
     request: Request,
 ) -> Result<Response, Refusal> {
     workspace::exec(node, &name, request).await
+}
+
+/// A byte stream to a port of a workspace, waking it where it is frozen.
+#[utoipa::path(post, path = "/v1/workspaces/{workspace}/dial", params(("workspace" = String, Path)), request_body = WorkspaceDial, responses((status = 101, description = "the connection is the stream now")))]
+pub(super) async fn dial(
+    State(node): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    workspace::dial(node, &name, request).await
 }

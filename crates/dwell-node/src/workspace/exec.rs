@@ -32,7 +32,7 @@ pub(crate) async fn exec(
 }
 
 /// The workspace once it runs: what is frozen goes on, what is stopped stays so.
-async fn awake(node: &Node, it: Workspace) -> Result<Workspace, Problem> {
+pub(super) async fn awake(node: &Node, it: Workspace) -> Result<Workspace, Problem> {
     let seen = current(&it, node.world.of_workspace(&it.id)).map(|container| container.state);
     if seen == Some(State::Running) && it.desired == Desired::Running {
         return Ok(it);

@@ -6,7 +6,9 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use dwell_api::{Code, Problem};
-use dwell_core::workspace::{HOST_KEY_FILE, VARIABLES_FILE, Workspace};
+use dwell_core::workspace::{
+    AUTHORIZED_KEYS_FILE, HOST_KEY_FILE, PublicKey, VARIABLES_FILE, Workspace,
+};
 use dwell_drivers::ssh::make_host_key;
 
 use crate::facts::make_directory;
@@ -43,14 +45,34 @@ pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Probl
     make_host_key(&directory.join(HOST_KEY_FILE), it.name.as_str()).await.or_problem()
 }
 
+/// Lets a key log in, from now on.
+pub(super) fn admit(node: &Node, it: &Workspace, key: &PublicKey) -> Result<(), Problem> {
+    let path = directory(node, it).join(AUTHORIZED_KEYS_FILE);
+    let mut keys = match std::fs::read_to_string(&path) {
+        Ok(keys) => keys,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(file("reading", &path, &error)),
+    };
+    if keys.lines().any(|line| line == key.as_str()) {
+        return Ok(());
+    }
+    keys.push_str(key.as_str());
+    keys.push('\n');
+    replace(&path, &keys)
+}
+
 /// Writes the variables as they are now.
 pub(super) fn variables(node: &Node, it: &Workspace) -> Result<(), Problem> {
     let path = directory(node, it).join(VARIABLES_FILE);
     let lines: String =
         it.variables().iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    replace(&path, &lines)
+}
+
+fn replace(path: &Path, text: &str) -> Result<(), Problem> {
     let part = path.with_extension("part");
-    let written = std::fs::write(&part, lines).and_then(|()| std::fs::rename(&part, &path));
-    written.map_err(|error| file("writing", &path, &error))
+    let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path));
+    written.map_err(|error| file("writing", path, &error))
 }
 
 fn own_path() -> Result<PathBuf, Problem> {

@@ -45,7 +45,7 @@ pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
 }
 
 /// An endpoint of a workspace.
-fn of(path: &str, name: &WorkspaceName) -> String {
+pub(super) fn of(path: &str, name: &WorkspaceName) -> String {
     endpoint::fill(path, &[name.as_str()])
 }
 

@@ -1,0 +1,75 @@
+//! Byte streams to ports of workspaces. One that is frozen is woken first.
+
+use std::io::{Error, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::Response;
+use dwell_api::remote::DIAL;
+use dwell_api::workspace::WorkspaceDial;
+use dwell_api::{Code, Problem};
+use dwell_core::workspace::Workspace;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::exec::awake;
+use super::{current, find, given};
+use crate::api::{Refusal, switching, upgrade_of};
+use crate::node::Node;
+
+/// How long a connection may take, and a server that is just starting.
+const LIMIT: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Connects and answers the upgrade.
+pub(crate) async fn dial(
+    node: Arc<Node>,
+    name: &str,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (upgrade, dial): (_, WorkspaceDial) = upgrade_of(request).await?;
+    let it = awake(&node, find(&node, name).await?).await?;
+    if let Some(key) = &dial.key {
+        let lock = node.workspaces.lock(it.id.as_str());
+        let _held = lock.lock().await;
+        given::admit(&node, &it, key)?;
+    }
+    let mut far = connect(&node, &it, dial.port).await?;
+    tokio::spawn(async move {
+        if let Ok(near) = upgrade.await {
+            // What goes wrong is for both ends to see.
+            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(near), &mut far).await;
+        }
+    });
+    Ok(switching(DIAL))
+}
+
+async fn connect(node: &Node, it: &Workspace, port: u16) -> Result<TcpStream, Problem> {
+    let container = current(it, node.world.of_workspace(&it.id));
+    let address = container.and_then(|found| found.addresses.get(&it.network()).copied());
+    let failed = |why: &str| {
+        let message = format!("port {port} of workspace `{}` cannot be reached: {why}", it.name);
+        Problem::new(Code::NotRunning, message)
+            .hint(format!("`dwell ws exec {} -- ss -ltn` tells what listens there", it.name))
+    };
+    let address = address.ok_or_else(|| failed("it has no address"))?;
+    let place = SocketAddr::new(IpAddr::from(address), port);
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        let tried = timeout_at(deadline, TcpStream::connect(place)).await;
+        match tried.unwrap_or_else(|_| Err(Error::from(ErrorKind::TimedOut))) {
+            Ok(stream) => return Ok(stream),
+            // A server that was started a moment ago is not there yet.
+            Err(error)
+                if error.kind() == ErrorKind::ConnectionRefused
+                    && Instant::now() + AGAIN < deadline =>
+            {
+                sleep(AGAIN).await;
+            }
+            Err(error) => return Err(failed(&error.to_string())),
+        }
+    }
+}
