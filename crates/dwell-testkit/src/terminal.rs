@@ -19,11 +19,30 @@ impl<'a> Terminal<'a> {
     /// <code>` is shown when that ended.
     #[track_caller]
     pub fn open(home: &'a TestHome, directory: impl AsRef<Path>, words: &str) -> Self {
+        let terminal = Self::shell(home, directory);
+        terminal.keys(&[&terminal.line(words), "Enter"]);
+        terminal
+    }
+
+    /// Opens it in a directory, with a shell.
+    #[track_caller]
+    pub fn shell(home: &'a TestHome, directory: impl AsRef<Path>) -> Self {
         let terminal = Self { home };
         let place = directory.as_ref().display().to_string();
         terminal.tmux(&["new-session", "-d", "-x", "100", "-y", "30", "-c", &place, "sh"]).ok();
-        terminal.keys(&[&format!("{} {words}; echo left $?", home.binary().display()), "Enter"]);
         terminal
+    }
+
+    /// Runs the home's binary again, on a screen without what was before, and waits until a line
+    /// begins with a text.
+    #[track_caller]
+    pub fn runs(&self, words: &str, text: &str) {
+        self.keys(&[&format!("clear; {}", self.line(words)), "Enter"]);
+        self.says(text);
+    }
+
+    fn line(&self, words: &str) -> String {
+        format!("{} {words}; echo left $?", self.home.binary().display())
     }
 
     /// Presses keys, as `tmux send-keys` names them.
@@ -35,6 +54,14 @@ impl<'a> Terminal<'a> {
     /// What is on the screen.
     pub fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"]).stdout
+    }
+
+    /// Waits until a line begins with a text, which the one that was typed does not.
+    #[track_caller]
+    pub fn says(&self, text: &str) {
+        let has = |line: &str| line.trim_start().starts_with(text);
+        let told = format!("the terminal says {text}");
+        wait_until(LIMIT, &told, || self.screen().lines().any(has));
     }
 
     /// Waits until a text is on the screen.

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dwell_testkit::{HostPlan, Ran, TestHome, http, resolve, run, wait_until};
+use dwell_testkit::{HostPlan, Ran, Terminal, http, resolve, run, wait_until};
 use serde_json::Value;
 
-use crate::bench::{Bench, binary};
+use crate::bench::Bench;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -221,18 +221,18 @@ fn terminals(place: &Place<'_>) {
     let name = place.name;
     let ran = place.fed(&["attach", name], "");
     assert_ne!(ran.code, Some(0), "{ran:?}");
-    let terminal = Terminal::open(&place.bench.home, place.project);
+    let terminal = Terminal::shell(&place.bench.home, place.project);
     let script = "\"tty >/dev/null && echo at-a-terminal; read a; echo got-\\$a; read b; exit 6\"";
-    terminal.says(&format!("run --name seen sh {name} -c {script}"), "at-a-terminal");
+    terminal.runs(&format!("run --name seen sh {name} -c {script}"), "at-a-terminal");
     terminal.keys(&["one", "Enter"]);
-    terminal.shows("got-one");
+    terminal.says("got-one");
     // Detached, it goes on.
     terminal.keys(&["C-b", "d"]);
-    terminal.shows("left 0");
+    terminal.says("left 0");
     assert_eq!(place.session("seen").0, "running");
-    terminal.says(&format!("attach {name} seen"), "got-one");
+    terminal.runs(&format!("attach {name} seen"), "got-one");
     terminal.keys(&["two", "Enter"]);
-    terminal.shows("left 6");
+    terminal.says("left 6");
     assert_eq!(place.session("seen"), ("ended".to_owned(), Some(6)));
     let attached = place.dwell(&["attach", name, "seen"]);
     assert!(attached.fails_with(1).contains("does not run any more"), "{attached:?}");
@@ -254,50 +254,6 @@ fn waiting(place: &Place<'_>) {
     let again = place.dwell(&["up", name, "--json"]);
     let last: Value = serde_json::from_str(again.ok().lines().last().unwrap()).unwrap();
     assert_eq!(last["changed"], false, "{last}");
-}
-
-/// A tmux of the test's own, as the terminal that a user sits at.
-struct Terminal<'a> {
-    home: &'a TestHome,
-}
-
-impl<'a> Terminal<'a> {
-    fn open(home: &'a TestHome, directory: &Path) -> Self {
-        let terminal = Self { home };
-        let place = directory.display().to_string();
-        terminal.tmux(&["new-session", "-d", "-x", "100", "-y", "30", "-c", &place, "sh"]).ok();
-        terminal
-    }
-
-    /// Runs a command and waits for what it shows.
-    fn says(&self, arguments: &str, text: &str) {
-        let line = format!("clear; {} {arguments}; echo left $?", binary().display());
-        self.keys(&[&line, "Enter"]);
-        self.shows(text);
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> Ran {
-        let mut command = self.home.command("tmux");
-        command.arg("-f/dev/null").arg("-S").arg(self.home.path().join("terminal.sock"));
-        run(command.args(arguments), LIMIT)
-    }
-
-    fn keys(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat()).ok();
-    }
-
-    fn shows(&self, text: &str) {
-        let seen = || self.tmux(&["capture-pane", "-p"]).ok().to_owned();
-        // Not the line that was typed.
-        let has = |line: &str| line.trim_start().starts_with(text);
-        wait_until(LIMIT, &format!("`{text}` is shown: {}", seen()), || seen().lines().any(has));
-    }
-}
-
-impl Drop for Terminal<'_> {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-    }
 }
 
 #[test]
