@@ -36,6 +36,6 @@ fn main() -> io::Result<()> {
     drop(file);
     println!("ready");
     // It ends with the script, whichever way that ends.
-    io::stdin().read(&mut [0])?;
+    io::stdin().read_to_end(&mut Vec::new())?;
     Ok(())
 }
