@@ -29,7 +29,7 @@ use serde_json::Value;
 pub(crate) use admission::{Manner, admit};
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
-pub(crate) use delivery::{delivered, receive};
+pub(crate) use delivery::{creation, delivered, receive};
 pub(crate) use former::forget as forget_former;
 pub(crate) use images::ports as image_ports;
 pub(crate) use parts::{say_farewell, stop_one as stop_part};

@@ -2,6 +2,7 @@
 //! that it comes up again without its sender.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use dwell_api::environment::CreateEnvironment;
 use dwell_api::remote::{Delivery, Sent};
@@ -9,7 +10,7 @@ use dwell_api::{Code, Problem};
 use dwell_core::compose::Specification;
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::{Desired, Environment, Options, Origin};
-use dwell_core::{EnvironmentId, Generation};
+use dwell_core::{EnvironmentId, EnvironmentName, Generation, ProjectName};
 use dwell_drivers::tree::MergeReport;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,6 +55,31 @@ pub(crate) fn delivered(node: &Node, id: &EnvironmentId) -> Option<Delivered> {
             tracing::warn!(%error, environment = %id, "what was delivered is not understood");
             None
         }
+    }
+}
+
+/// What asks for an environment of a source, and for nothing besides.
+pub(crate) fn creation(
+    name: &EnvironmentName,
+    project: &ProjectName,
+    source: &Path,
+) -> CreateEnvironment {
+    CreateEnvironment {
+        name: name.clone(),
+        project: Some(project.clone()),
+        source: source.to_owned(),
+        empty: false,
+        in_place: false,
+        copy: Vec::new(),
+        compose_files: Vec::new(),
+        env_files: Vec::new(),
+        profiles: Vec::new(),
+        compose_variables: BTreeMap::new(),
+        variables: Default::default(),
+        placement: Default::default(),
+        strict: false,
+        force: false,
+        delivery: None,
     }
 }
 

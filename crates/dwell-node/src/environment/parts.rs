@@ -20,6 +20,7 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::Reading;
+use super::delivery::creation;
 use super::moving::place::farewell;
 use crate::node::{Node, random};
 use crate::operation::{Context, Operation};
@@ -214,21 +215,9 @@ async fn deliver(
         return Ok(delivery);
     }
     let create = CreateEnvironment {
-        name: environment.name.clone(),
-        project: Some(environment.project.clone()),
-        source: environment.source.clone(),
-        empty: false,
-        in_place: false,
-        copy: Vec::new(),
-        compose_files: Vec::new(),
-        env_files: Vec::new(),
-        profiles: Vec::new(),
-        compose_variables: BTreeMap::new(),
-        variables: Default::default(),
-        placement: Default::default(),
-        strict: false,
         force,
         delivery: Some(delivery.clone()),
+        ..creation(&environment.name, &environment.project, &environment.source)
     };
     let key = format!("part-{}-{}-{there}", operation.id, environment.id);
     let far = Far { there, key: &key, path: endpoint::ENVIRONMENTS, named: true };

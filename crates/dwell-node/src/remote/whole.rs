@@ -16,7 +16,7 @@ use dwell_core::environment::Environment;
 use dwell_core::tree::TreePath;
 use dwell_core::{EnvironmentId, NodeName, ServiceName};
 
-use crate::environment::{Manner, admit, delivered, for_files, planned, say_farewell};
+use crate::environment::{Manner, admit, creation, delivered, for_files, planned, say_farewell};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -190,23 +190,7 @@ pub(crate) fn of_ours(node: &Node, seen: &SeenEnvironment) -> Result<CreateEnvir
             Problem::new(Code::InvalidArgument, message).hint("run this where its source is")
         );
     };
-    Ok(CreateEnvironment {
-        name: environment.name.clone(),
-        project: Some(environment.project.clone()),
-        source: origin.source.clone(),
-        empty: false,
-        in_place: false,
-        copy: Vec::new(),
-        compose_files: Vec::new(),
-        env_files: Vec::new(),
-        profiles: Vec::new(),
-        compose_variables: BTreeMap::new(),
-        variables: Default::default(),
-        placement: Default::default(),
-        strict: false,
-        force: false,
-        delivery: None,
-    })
+    Ok(creation(&environment.name, &environment.project, &origin.source))
 }
 
 /// A project as it was resolved here.

@@ -15,6 +15,7 @@ use dwell_core::{EnvironmentId, Generation, NodeName, compose};
 
 use super::super::admission::{Manner, admit};
 use super::super::create;
+use super::super::delivery::creation;
 use super::super::request::{before, nothing_before, planned, refuse_what_is_there};
 use super::super::up::for_files;
 use super::halted;
@@ -213,31 +214,12 @@ pub(crate) async fn send(context: &mut Context) -> Result<(), Problem> {
     };
     sent.notes.into_iter().for_each(|note| context.operation.note(note));
     delivery.sent = Some(sent.sent);
-    let create = creation(environment, delivery);
+    let plain = creation(&environment.name, &environment.project, &delivery.source);
+    let create = CreateEnvironment { delivery: Some(delivery), ..plain };
     let key = format!("move-{}", context.operation.id);
     let far = Far { there: to, key: &key, path: endpoint::ENVIRONMENTS, named: true };
     remote::follow(node, &context.operation, far, &create).await?;
     Ok(())
-}
-
-fn creation(environment: &Environment, delivery: Delivery) -> CreateEnvironment {
-    CreateEnvironment {
-        name: environment.name.clone(),
-        project: Some(environment.project.clone()),
-        source: delivery.source.clone(),
-        empty: false,
-        in_place: false,
-        copy: Vec::new(),
-        compose_files: Vec::new(),
-        env_files: Vec::new(),
-        profiles: Vec::new(),
-        compose_variables: BTreeMap::new(),
-        variables: Default::default(),
-        placement: Default::default(),
-        strict: false,
-        force: false,
-        delivery: Some(delivery),
-    }
 }
 
 /// Destroys what was made on the other node.
