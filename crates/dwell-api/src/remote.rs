@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::environment::Environment;
 use crate::problem::Problem;
 use crate::session::Session;
+use crate::workspace::Workspace;
 
 /// The version of what daemons say to each other over a link. Two that differ do not talk.
 pub const PROTOCOL: u16 = 1;
@@ -249,6 +250,9 @@ pub struct Seen {
     pub environments: Vec<SeenEnvironment>,
     /// Its sessions.
     pub sessions: Vec<Session>,
+    /// Its workspaces, also those whose homes are kept.
+    #[serde(default)]
+    pub workspaces: Vec<Workspace>,
 }
 
 /// A source that was sent to a node: how it is named there. What it says is between the drivers

@@ -2,7 +2,7 @@
 
 use dwell_core::workspace::{Desired, ImageRef, Limits, PublicKey, Sizing, Status};
 use dwell_core::{
-    EnvironmentId, EnvironmentName, Generation, ProjectName, WorkspaceId, WorkspaceName,
+    EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, WorkspaceId, WorkspaceName,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -47,6 +47,13 @@ pub struct Workspace {
     /// Until when its home is kept, once it is destroyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept_until: Option<i64>,
+    /// The node that holds it, where that is not the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
+    /// When it was last seen, where its node cannot be reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<i64>,
 }
 
 /// An environment that a workspace has joined.
@@ -94,6 +101,16 @@ pub struct CreateWorkspace {
     /// The environments that it joins.
     #[serde(default)]
     pub environments: Vec<EnvironmentRef>,
+}
+
+/// Where a workspace is made.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams, ToSchema)]
+pub struct OnNode {
+    /// Another node; the one that is asked when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
 }
 
 /// What to change of a workspace.

@@ -7,7 +7,7 @@ pub(crate) mod bridge;
 mod connect;
 mod find;
 mod follow;
-mod mirror;
+pub(crate) mod mirror;
 mod peer;
 mod publish;
 mod register;
@@ -25,6 +25,7 @@ use bytes::Bytes;
 use dwell_api::environment::Environment;
 use dwell_api::remote::{READY, Seen, SeenEnvironment, Target};
 use dwell_api::session::Session;
+use dwell_api::workspace::Workspace;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::{EnvironmentId, NodeId, NodeName, ServiceName};
 use dwell_net::forward::Forwards;
@@ -73,6 +74,15 @@ pub(crate) struct Remotes {
     /// Environments of other nodes that are not shown: those that are still moving there, and
     /// those that are to be destroyed there.
     hidden: RwLock<HashSet<EnvironmentId>>,
+}
+
+/// What other nodes show.
+#[derive(Default)]
+pub(crate) struct Elsewhere {
+    pub(crate) environments: Vec<Environment>,
+    pub(crate) sessions: Vec<Session>,
+    /// Also those whose homes are kept.
+    pub(crate) workspaces: Vec<Workspace>,
 }
 
 impl Remotes {
@@ -189,14 +199,14 @@ impl Remotes {
 
     /// Everything on other nodes: as they show it now, or as they showed it last where they do
     /// not answer within two seconds. Parts of this node's environments are left out.
-    pub(crate) async fn list(&self, node: &Arc<Node>) -> (Vec<Environment>, Vec<Session>) {
+    pub(crate) async fn list(&self, node: &Arc<Node>) -> Elsewhere {
         let own = &node.id;
         let all = self.all();
         let answers = all.iter().map(|peer| async move {
             let fresh = tokio::time::timeout(LIST_LIMIT, self.look(node, &peer.remote.name)).await;
             (peer, fresh.is_ok_and(|looked| looked.is_ok()))
         });
-        let (mut environments, mut sessions) = (Vec::new(), Vec::new());
+        let mut all_seen = Elsewhere::default();
         for (peer, fresh) in join_all(answers).await {
             let Some(last) = peer.mirror.last() else { continue };
             let name = &peer.remote.name;
@@ -210,14 +220,19 @@ impl Remotes {
                     origin.node == *own && origin.part_of.is_some()
                 };
                 if !seen.origin.as_ref().is_some_and(of_ours) {
-                    environments.push(mirror::shown(seen, name, own, &addresses, unreachable));
+                    let shown = mirror::shown(seen, name, own, &addresses, unreachable);
+                    all_seen.environments.push(shown);
                 }
             }
             let shown = last.seen.sessions.into_iter();
             let shown = shown.filter(|session| self.shows(&session.environment));
-            sessions.extend(shown.map(|session| mirror::shown_session(session, name)));
+            all_seen.sessions.extend(shown.map(|session| mirror::shown_session(session, name)));
+            let workspaces = last.seen.workspaces.into_iter();
+            all_seen
+                .workspaces
+                .extend(workspaces.map(|it| mirror::shown_workspace(it, name, unreachable)));
         }
-        (environments, sessions)
+        all_seen
     }
 
     /// An environment of a node with where it came from, as it was seen last.

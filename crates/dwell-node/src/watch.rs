@@ -1,4 +1,5 @@
-//! What this node shows to others: all environments and sessions, anew whenever they change.
+//! What this node shows to others: all environments, sessions and workspaces, anew whenever they
+//! change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use futures_util::stream::{self, Stream};
 
 use crate::node::Node;
 use crate::problem::OrProblem;
-use crate::{view, world};
+use crate::{view, workspace, world};
 
 /// Changes this close together are told as one.
 const TOGETHER: Duration = Duration::from_millis(40);
@@ -59,7 +60,8 @@ async fn see(node: &Node) -> Result<Seen, Problem> {
             origin: environment.origin.clone(),
         });
     }
-    Ok(Seen { environments, sessions })
+    let workspaces = workspace::list(node, true).await?;
+    Ok(Seen { environments, sessions, workspaces })
 }
 
 /// The names of the services that run here, in no order.

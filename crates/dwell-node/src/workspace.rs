@@ -30,7 +30,7 @@ use crate::problem::OrProblem;
 use crate::world::{EngineState, look_at_workspace};
 
 pub(crate) use change::change;
-pub(crate) use create::{create, restore};
+pub(crate) use create::{create, refuse_taken, restore};
 pub(crate) use dial::dial;
 pub(crate) use exec::exec;
 pub(crate) use losses::losses;
@@ -81,6 +81,14 @@ pub(crate) async fn find(node: &Node, name: &str) -> Result<Workspace, Problem> 
 async fn named(node: &Node, name: &WorkspaceName) -> Result<Option<Workspace>, Problem> {
     let all = node.store.workspaces().await.or_problem()?;
     Ok(all.into_iter().find(|it| it.name == *name && it.kept.is_none()))
+}
+
+/// Whether a workspace with a name or an identity is here, or the kept home of one.
+pub(crate) async fn is_here(node: &Node, name: &str, is_kept: bool) -> Result<bool, Problem> {
+    let all = node.store.workspaces().await.or_problem()?;
+    Ok(all.iter().any(|it| {
+        it.kept.is_some() == is_kept && (it.name.as_str() == name || it.id.as_str() == name)
+    }))
 }
 
 /// Writes a record, in the store and beside the workspace's files.
@@ -172,6 +180,8 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
         host_key: it.host_key.clone(),
         created: it.created,
         kept_until: it.kept.map(|kept| kept.until),
+        node: None,
+        seen: None,
     })
 }
 

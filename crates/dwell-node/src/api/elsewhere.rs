@@ -1,6 +1,8 @@
 //! Requests about what is on another node: they are passed on to that node's API as they are, and
 //! its answer back, upgrades and streams included. Clients need not know where anything is.
 
+mod workspace;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +60,10 @@ pub(super) async fn elsewhere(
                 None => next.run(request).await,
             }
         }
+        ["v1", "workspaces", rest @ ..] => match workspace::elsewhere(&node, request, rest).await {
+            Ok(response) => response,
+            Err(request) => next.run(request).await,
+        },
         ["v1", "operations", id, ..] if node.operations.find(id).is_none() => {
             match operation_of(&node, id).await {
                 Ok(Some(there)) => passed(&node, &there, request, &path).await,

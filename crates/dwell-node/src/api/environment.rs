@@ -41,7 +41,7 @@ pub(super) async fn list(
         }
     }
     if !node.remotes.is_empty() {
-        let (elsewhere, _) = node.remotes.list(&node).await;
+        let elsewhere = node.remotes.list(&node).await.environments;
         shown
             .extend(elsewhere.into_iter().filter(|environment| selects_shown(&query, environment)));
         shown.sort_by(|a, b| (&a.project, &a.name).cmp(&(&b.project, &b.name)));

@@ -34,7 +34,7 @@ pub(super) async fn list(
     };
     let mut shown = node.sessions(only.as_ref()).await?;
     if !node.remotes.is_empty() {
-        let (_, sessions) = node.remotes.list(&node).await;
+        let sessions = node.remotes.list(&node).await.sessions;
         let wanted = |session: &Session| only.as_ref().is_none_or(|id| session.environment == *id);
         shown.extend(sessions.into_iter().filter(wanted));
     }

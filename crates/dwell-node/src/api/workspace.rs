@@ -7,10 +7,11 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{
-    Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, RestoreWorkspace,
+    Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, OnNode, RestoreWorkspace,
     Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
 };
 use dwell_api::{Event, Problem};
+use dwell_core::workspace::Status;
 
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, operate};
 use crate::node::Node;
@@ -38,7 +39,14 @@ pub(super) async fn list(
     Query(query): Query<ListWorkspaces>,
 ) -> Answer<Vec<Shown>> {
     world::freshen(&node).await;
-    answer(workspace::list(&node, query.all).await?)
+    let mut shown = workspace::list(&node, query.all).await?;
+    if !node.remotes.is_empty() {
+        let elsewhere = node.remotes.list(&node).await.workspaces;
+        let wanted = |it: &Shown| query.all || it.status != Status::Destroyed;
+        shown.extend(elsewhere.into_iter().filter(wanted));
+        shown.sort_by(|a, b| (&a.name, &a.node).cmp(&(&b.name, &b.node)));
+    }
+    answer(shown)
 }
 
 /// One workspace.
@@ -49,13 +57,18 @@ pub(super) async fn one(State(node): Shared, Path(name): Path<String>) -> Answer
     answer(workspace::see(&node, &found).await?)
 }
 
-/// Makes a workspace and starts it.
-#[utoipa::path(post, path = "/v1/workspaces", request_body = CreateWorkspace, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
+/// Makes a workspace and starts it, here or on another node.
+#[utoipa::path(post, path = "/v1/workspaces", params(OnNode), request_body = CreateWorkspace, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
 pub(super) async fn create(
     State(node): Shared,
+    Query(query): Query<OnNode>,
     Key(key): Key,
     Json(request): Json<CreateWorkspace>,
 ) -> Result<Response, Refusal> {
+    if let Some(there) = query.node {
+        // One that is registered has got the request.
+        node.remotes.peer(&there)?;
+    }
     let call = format!("workspace create {}", request.name);
     run(node, key, call, |node, operation| async move {
         workspace::create(&node, &operation, request).await

@@ -1,11 +1,13 @@
-//! Which environment of another node is meant, and which are not shown at all: those that are
+//! Which environment or workspace of another node is meant, and which are not shown at all: those that are
 //! still moving there, and those that are to be destroyed there.
 
 use std::sync::PoisonError;
 
+use dwell_api::workspace::Workspace;
+use dwell_api::{Code, Problem};
 use dwell_core::{EnvironmentId, EnvironmentName, NodeName, ProjectName};
 
-use super::Remotes;
+use super::{Remotes, mirror};
 
 impl Remotes {
     /// Shows an environment of another node no more.
@@ -65,5 +67,46 @@ impl Remotes {
             }
         }
         if found.len() == 1 { found.pop() } else { None }
+    }
+
+    /// The workspaces of other nodes as they were seen last, also those whose homes are kept.
+    pub(crate) fn workspaces_seen(&self) -> Vec<Workspace> {
+        let mut all = Vec::new();
+        for peer in self.all() {
+            let Some(last) = peer.mirror.last() else { continue };
+            let unreachable = peer.down().is_some().then_some(last.at);
+            let name = &peer.remote.name;
+            let seen = last.seen.workspaces.into_iter();
+            all.extend(seen.map(|it| mirror::shown_workspace(it, name, unreachable)));
+        }
+        all
+    }
+
+    /// The node with the workspace that a name or identity means: one that is there, or the last
+    /// whose home is kept.
+    ///
+    /// # Errors
+    /// When several nodes have one of that name.
+    pub(crate) fn workspace(&self, name: &str, is_kept: bool) -> Result<Option<NodeName>, Problem> {
+        let mut found = self.workspaces_seen();
+        found.retain(|it| {
+            it.kept_until.is_some() == is_kept
+                && (it.name.as_str() == name || it.id.as_str() == name)
+        });
+        if is_kept {
+            found.sort_by_key(|it| it.kept_until);
+            found.drain(..found.len().saturating_sub(1));
+        }
+        if found.len() > 1 {
+            let message = format!("{} nodes have a workspace `{name}`", found.len());
+            return Err(Problem::new(Code::Ambiguous, message)
+                .hint("use its id instead of its name")
+                .details(
+                    found
+                        .iter()
+                        .filter_map(|it| Some(format!("{} on {}", it.id, it.node.as_ref()?))),
+                ));
+        }
+        Ok(found.pop().and_then(|it| it.node))
     }
 }

@@ -7,6 +7,8 @@ use std::sync::{PoisonError, RwLock};
 use dwell_api::environment::{Environment, Status};
 use dwell_api::remote::{Seen, SeenEnvironment};
 use dwell_api::session::Session;
+use dwell_api::workspace::Workspace;
+use dwell_core::workspace::Status as WorkspaceStatus;
 use dwell_core::{EnvironmentId, NodeId, NodeName};
 use serde::{Deserialize, Serialize};
 
@@ -118,4 +120,18 @@ fn unknown(environment: &mut Environment, at: i64) {
 pub(crate) fn shown_session(mut session: Session, name: &NodeName) -> Session {
     session.node = Some(name.clone());
     session
+}
+
+/// A workspace of another node as it is shown here.
+pub(crate) fn shown_workspace(
+    mut it: Workspace,
+    name: &NodeName,
+    unreachable: Option<i64>,
+) -> Workspace {
+    it.node = Some(name.clone());
+    if unreachable.is_some() && it.status != WorkspaceStatus::Destroyed {
+        it.status = WorkspaceStatus::Unknown;
+        it.seen = unreachable;
+    }
+    it
 }

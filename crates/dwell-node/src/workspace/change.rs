@@ -7,7 +7,7 @@ use dwell_core::WorkspaceName;
 use dwell_core::observed::State;
 use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
 
-use super::create::{container, limits, resources, start};
+use super::create::{container, limits, refuse_taken, resources, start};
 use super::{find, given, network, outcome, refuse_unfinished, save, state};
 use crate::node::Node;
 use crate::operation::Operation;
@@ -165,6 +165,7 @@ async fn rename(
     }
     let lock = node.workspaces.lock(name.as_str());
     let _held = lock.lock().await;
+    refuse_taken(node, &name).await?;
     let seen = state(node, it).await?;
     it.name = name;
     save(node, it).await?;

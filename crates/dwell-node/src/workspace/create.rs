@@ -147,7 +147,11 @@ fn nothing_kept(name: &str) -> Problem {
 }
 
 /// Refuses a name that is in use; what is left of one that was never finished is removed first.
-async fn refuse_taken(node: &Node, name: &WorkspaceName) -> Result<(), Problem> {
+pub(crate) async fn refuse_taken(node: &Node, name: &WorkspaceName) -> Result<(), Problem> {
+    if let Some(there) = node.remotes.workspace(name.as_str(), false)? {
+        return Err(Problem::new(Code::Exists, format!("node `{there}` has a workspace `{name}`"))
+            .hint("names are told apart on all nodes: choose another one"));
+    }
     match named(node, name).await? {
         None => Ok(()),
         // Whoever makes one holds the lock of its name, which we do.

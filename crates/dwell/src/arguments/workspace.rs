@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, Subcommand};
 use dwell_api::workspace::EnvironmentRef;
 use dwell_core::workspace::{ImageRef, Sizing};
-use dwell_core::{NameError, WorkspaceName};
+use dwell_core::{NameError, NodeName, WorkspaceName};
 
 use super::parse::variable;
 
@@ -120,6 +120,7 @@ Classes: small has 1 processor and 2 GiB of memory, medium 2 and 4, large 4 and 
 Examples:
   dwell ws create box
   dwell ws create box --class cpu=2,mem=6g
+  dwell ws create box --node big
   dwell ws create box --image debian:bookworm --env red --env blue")]
 pub(crate) struct Create {
     /// Its name
@@ -131,6 +132,9 @@ pub(crate) struct Create {
     /// small, medium or large, or limits such as cpu=2,mem=4g,disk=20g; by default medium
     #[arg(long, value_name = "LIMITS")]
     pub(crate) class: Option<Sizing>,
+    /// Another node to make it on, see `dwell remote ls`
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<NodeName>,
     /// An environment that it joins; may be repeated
     #[arg(long, value_name = "[PROJECT/]ENV", value_parser = environment)]
     pub(crate) env: Vec<EnvironmentRef>,

@@ -5,7 +5,7 @@ mod exec;
 
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{
-    Change, CreateWorkspace, ListWorkspaces, RestoreWorkspace, Workspace as Shown,
+    Change, CreateWorkspace, ListWorkspaces, OnNode, RestoreWorkspace, Workspace as Shown,
 };
 use dwell_api::{Code, Problem, endpoint};
 use dwell_core::WorkspaceName;
@@ -53,7 +53,8 @@ async fn create(it: Create, context: &Context) -> Ended {
     let quiet = context.output.is_quiet().then(|| it.name.to_string());
     let body =
         CreateWorkspace { name: it.name, image: it.image, sizing: it.class, environments: it.env };
-    act(endpoint::WORKSPACES, &body, context).await?;
+    let path = endpoint::query(endpoint::WORKSPACES, &OnNode { node: it.node });
+    act(&path, &body, context).await?;
     if let Some(name) = quiet {
         context.output.text(&name)?;
     }

@@ -10,12 +10,14 @@ pub(crate) fn list(all: &[Workspace], now: i64, style: Style) -> String {
     if all.is_empty() {
         return "no workspaces yet: `dwell ws create <name>` makes one\n".to_owned();
     }
-    let heading = ["WORKSPACE", "STATUS", "LIMITS", "ENVIRONMENTS", "IMAGE", "AGE", "HOME KEPT"];
+    let heading =
+        ["WORKSPACE", "STATUS", "NODE", "LIMITS", "ENVIRONMENTS", "IMAGE", "AGE", "HOME KEPT"];
     let mut table = Table::new(&heading).states(1);
     for it in all {
         table.row(vec![
             it.name.to_string(),
             it.status.as_str().to_owned(),
+            it.node.as_ref().map(ToString::to_string).unwrap_or_default(),
             it.limits.to_string(),
             environments(it),
             it.image.to_string(),
@@ -40,6 +42,8 @@ pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
     let mut lines = vec![
         ("workspace", style.bold(it.name.as_str())),
         ("status", style.state(it.status.as_str())),
+        ("node", it.node.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("last seen", it.seen.map(|at| format!("{} ago", age(at, now))).unwrap_or_default()),
         ("limits", it.limits.to_string()),
         ("environments", environments(it)),
         ("address", it.address.clone().unwrap_or_default()),

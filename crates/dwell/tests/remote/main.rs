@@ -30,3 +30,4 @@ mod users;
 mod verbs;
 mod whole;
 mod work;
+mod workspace;

@@ -1,0 +1,106 @@
+//! Requests about workspaces that are on another node, and the making of one there.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use dwell_api::workspace::{CreateWorkspace, OnNode, Workspace as Shown};
+use dwell_api::{ClientError, Code, Problem, endpoint};
+use dwell_core::NodeName;
+
+use super::super::{BODY_MAX, Refusal};
+use super::{ANSWER_LIMIT, pass, passed};
+use crate::node::Node;
+use crate::remote::mirror;
+use crate::workspace;
+
+/// Passes a request about a workspace on, where that is on another node; gives it back where it
+/// is to be answered here.
+pub(super) async fn elsewhere(
+    node: &Arc<Node>,
+    request: Request,
+    rest: &[&str],
+) -> Result<Response, Request> {
+    let [name, rest @ ..] = rest else { return create(node, request).await };
+    let is_kept = *rest == ["restore"];
+    match workspace::is_here(node, name, is_kept).await {
+        Ok(false) => {}
+        Ok(true) => return Err(request),
+        Err(problem) => return Ok(Refusal::from(problem).into_response()),
+    }
+    let there = match node_of(node, name, is_kept).await {
+        Ok(Some(there)) => there,
+        Ok(None) => return Err(request),
+        Err(problem) => return Ok(Refusal::from(problem).into_response()),
+    };
+    // By the name that was given: what it means now is that node's to say.
+    let path = request.uri().path().to_owned();
+    if rest.is_empty() && request.method() == Method::GET {
+        return Ok(one(node, &there, name, &path).await);
+    }
+    Ok(passed(node, &there, request, &path).await)
+}
+
+/// The node of a workspace; all are asked anew where none was seen to have it.
+async fn node_of(node: &Arc<Node>, name: &str, is_kept: bool) -> Result<Option<NodeName>, Problem> {
+    if let Some(there) = node.remotes.workspace(name, is_kept)? {
+        return Ok(Some(there));
+    }
+    node.remotes.list(node).await;
+    node.remotes.workspace(name, is_kept)
+}
+
+/// A new workspace, where it is asked for on another node.
+async fn create(node: &Arc<Node>, request: Request) -> Result<Response, Request> {
+    let query = axum::extract::Query::<OnNode>::try_from_uri(request.uri()).ok();
+    let Some(there) = query.and_then(|query| query.0.node) else { return Err(request) };
+    if request.method() != Method::POST || node.remotes.peer(&there).is_err() {
+        return Err(request);
+    }
+    Ok(create_there(node, &there, request).await.unwrap_or_else(IntoResponse::into_response))
+}
+
+async fn create_there(
+    node: &Arc<Node>,
+    there: &NodeName,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, BODY_MAX).await;
+    let body = body.map_err(|e| Problem::new(Code::Usage, e.to_string()))?;
+    // What is not understood is said by the node that it is for.
+    if let Ok(asked) = serde_json::from_slice::<CreateWorkspace>(&body) {
+        workspace::refuse_taken(node, &asked.name).await?;
+    }
+    parts.uri = axum::http::Uri::from_static(endpoint::WORKSPACES);
+    let request = Request::from_parts(parts, Body::from(body));
+    Ok(pass(node, there, request, endpoint::WORKSPACES).await?)
+}
+
+/// One workspace: as its node shows it now, else as it was last seen.
+async fn one(node: &Arc<Node>, there: &NodeName, name: &str, path: &str) -> Response {
+    let fresh = async {
+        let mut client = node.remotes.client(there).await?;
+        client.get::<Shown>(path).await.map_err(ClientError::into_problem)
+    };
+    match tokio::time::timeout(ANSWER_LIMIT, fresh).await {
+        Ok(Ok(it)) => {
+            return axum::Json(mirror::shown_workspace(it, there, None)).into_response();
+        }
+        Ok(Err(problem)) if problem.code == Code::NotFound => {
+            return Refusal::from(problem).into_response();
+        }
+        _ => {}
+    }
+    let last = node.remotes.workspaces_seen();
+    let is_meant = |it: &Shown| it.name.as_str() == name || it.id.as_str() == name;
+    match last.into_iter().find(|it| it.node.as_ref() == Some(there) && is_meant(it)) {
+        Some(it) => axum::Json(it).into_response(),
+        None => {
+            let problem = Problem::new(Code::NotFound, format!("there is no workspace `{name}`"));
+            Refusal::from(problem).into_response()
+        }
+    }
+}
