@@ -27,11 +27,21 @@ pub const UID: u32 = 1000;
 pub const HOME: &str = "/home/dev";
 /// Where a workspace has what its node gives it: the binary, its host key, its variables.
 pub const GIVEN: &str = "/run/dwell";
-/// The file there with the variables that tell what the workspace is, `NAME=value` a line.
+/// Where a workspace has the files of its sessions, which its node reads.
+pub const SESSIONS: &str = "/run/dwell-sessions";
+/// The file there that is present while the workspace is being stopped.
+pub const STOPPING_FILE: &str = "stopping";
+/// The file in [`GIVEN`] that configures the tmux server of its sessions.
+pub const TMUX_FILE: &str = "tmux.conf";
+/// Where the user of a workspace has its sockets.
+pub const RUNTIME: &str = "/run/user/1000";
+/// The socket of the tmux server of its sessions. Nobody outside ever connects to it.
+pub const TMUX_SOCKET: &str = "/run/user/1000/dwell-tmux.sock";
+/// The file in [`GIVEN`] with the variables that tell what the workspace is, `NAME=value` a line.
 pub const VARIABLES_FILE: &str = "variables";
-/// The file there with the private host key of its ssh server.
+/// The file in [`GIVEN`] with the private host key of its ssh server.
 pub const HOST_KEY_FILE: &str = "ssh_host_ed25519_key";
-/// The file there with the public keys that may log in.
+/// The file in [`GIVEN`] with the public keys that may log in.
 pub const AUTHORIZED_KEYS_FILE: &str = "authorized_keys";
 /// What the first process says once commands can run.
 pub const READY: &str = "dwell: the workspace is ready";

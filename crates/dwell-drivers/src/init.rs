@@ -5,14 +5,17 @@
 mod account;
 mod server;
 
+use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
-use dwell_core::workspace::READY;
+use dwell_core::workspace::{READY, RUNTIME, SESSIONS, STOPPING_FILE, UID};
 use server::Server;
 
 /// How long processes may take to end by themselves before they are killed.
@@ -33,6 +36,7 @@ pub async fn main() -> io::Result<i32> {
     for trouble in account::prepare() {
         say(&format!("dwell: {trouble}"));
     }
+    runtime();
     let mut server = Server::find();
     server.start();
     say(READY);
@@ -51,6 +55,19 @@ pub async fn main() -> io::Result<i32> {
     }
     farewell(&mut ends.child).await;
     Ok(0)
+}
+
+/// Makes the place of the user's sockets, and forgets that the last life was ended.
+fn runtime() {
+    // It is not there before the first end.
+    let _ = fs::remove_file(Path::new(SESSIONS).join(STOPPING_FILE));
+    let place = Path::new(RUNTIME);
+    let made = fs::create_dir_all(place)
+        .and_then(|()| fs::set_permissions(place, fs::Permissions::from_mode(0o700)))
+        .and_then(|()| std::os::unix::fs::chown(place, Some(UID), Some(UID)));
+    if let Err(error) = made {
+        say(&format!("dwell: {RUNTIME} could not be made: {error}"));
+    }
 }
 
 /// Where nobody reads it there is nobody left to tell.
@@ -89,6 +106,10 @@ fn reap() -> Vec<Pid> {
 
 /// Asks all processes to end, then kills those that have not.
 async fn farewell(child: &mut Stream) {
+    // So that sessions do not take their end for one of their own.
+    if let Err(error) = fs::write(Path::new(SESSIONS).join(STOPPING_FILE), "") {
+        say(&format!("dwell: sessions are not told of the end: {error}"));
+    }
     // A shell at a terminal ignores SIGTERM, and ends at SIGHUP.
     for signal in [Signal::TERM, Signal::HUP, Signal::CONT] {
         tell_all(signal);
@@ -112,7 +133,7 @@ fn tell_all(signal: Signal) {
 
 /// All processes but this one.
 fn others() -> Vec<Pid> {
-    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
     entries.filter_map(number).filter(|pid| *pid != 1).filter_map(Pid::from_raw).collect()
 }

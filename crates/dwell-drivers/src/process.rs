@@ -165,6 +165,13 @@ impl Program {
         self
     }
 
+    /// Its words, as text, and its input: for a program that runs somewhere else.
+    pub(crate) fn elsewhere(&self) -> (Vec<String>, Option<&[u8]>) {
+        let words = std::iter::once(&self.program).chain(&self.arguments);
+        let words = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        (words, self.input.as_deref())
+    }
+
     /// The program's name for messages.
     pub fn name(&self) -> String {
         self.program.to_string_lossy().into_owned()

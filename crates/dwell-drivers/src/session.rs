@@ -34,6 +34,9 @@ const GOING: Duration = Duration::from_millis(500);
 /// How often the files of a session that is about to change are looked at.
 const STEP: Duration = Duration::from_millis(5);
 
+/// How often it is asked in a workspace whether a session that starts is there.
+const LOOK_INSIDE: Duration = Duration::from_secs(1);
+
 /// Why a session could not be started or read.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -85,6 +88,8 @@ pub struct StartSession {
     pub pty: bool,
     /// The most bytes that its transcript may take on disk, [`DEFAULT_LIMIT`] as a rule.
     pub transcript_limit: u64,
+    /// Whether a login shell starts the command, see [`Spec::login`].
+    pub login: bool,
 }
 
 /// How a session is.
@@ -103,18 +108,34 @@ pub enum SessionState {
     Lost,
 }
 
-/// The sessions of a node.
+/// The sessions of a node, or of a workspace.
 #[derive(Debug, Clone)]
 pub struct Sessions {
     tmux: Arc<Tmux>,
     shim: Vec<OsString>,
+    /// Where the shim, which runs in a workspace, has what is in the directory above a session's.
+    there: Option<PathBuf>,
 }
 
 impl Sessions {
     /// Sessions on this tmux server. `shim` is the command that runs [`shim::main`] on the
     /// directory that is added as its last argument.
     pub fn new(tmux: Arc<Tmux>, shim: Vec<OsString>) -> Self {
-        Self { tmux, shim }
+        Self { tmux, shim, there: None }
+    }
+
+    /// Sessions in a workspace, on its tmux server. The directory above those of the sessions is
+    /// mounted there at this place.
+    pub fn inside(tmux: Arc<Tmux>, shim: Vec<OsString>, there: impl Into<PathBuf>) -> Self {
+        Self { tmux, shim, there: Some(there.into()) }
+    }
+
+    /// The session's directory where the shim runs.
+    fn place(&self, directory: &Path) -> PathBuf {
+        match (&self.there, directory.file_name()) {
+            (Some(there), Some(name)) => there.join(name),
+            _ => directory.to_owned(),
+        }
     }
 
     /// The tmux server.
@@ -128,7 +149,8 @@ impl Sessions {
     pub async fn start(&self, start: &StartSession) -> Result<SessionState, SessionError> {
         let directory = &start.directory;
         let failed = |what| move |source| file_error(directory, what, source);
-        files::private_directory(directory).map_err(failed("making its directory"))?;
+        files::new_directory(directory, self.there.is_some())
+            .map_err(failed("making its directory"))?;
         let started = self.start_in(start).await;
         if started.is_err() {
             let _ = self.kill_own(start).await;
@@ -145,6 +167,7 @@ impl Sessions {
             directory: start.cwd.clone(),
             pty: start.pty,
             transcript_limit: start.transcript_limit,
+            login: start.login,
         };
         let text = serde_json::to_vec(&spec).map_err(io::Error::from);
         text.and_then(|text| files::write_new(&directory.join(files::SPEC), &text))
@@ -153,9 +176,13 @@ impl Sessions {
         files::write_new(&directory.join(files::ENVIRONMENT), &variables)
             .map_err(failed("writing its variables"))?;
         let mut argv = self.shim.clone();
-        argv.push(directory.clone().into_os_string());
+        argv.push(self.place(directory).into_os_string());
         self.open(start, &argv).await?;
-        self.started(start).await
+        let started = self.started(start).await;
+        if started.is_err() && self.there.is_some() {
+            let _ = self.tmux.kill(&start.name).await;
+        }
+        started
     }
 
     /// Makes the tmux session. One of the same name whose end is just on record is given the
@@ -174,7 +201,8 @@ impl Sessions {
     async fn started(&self, start: &StartSession) -> Result<SessionState, SessionError> {
         let not_started = |why| SessionError::NotStarted { name: start.name.to_string(), why };
         let deadline = Instant::now() + START_LIMIT;
-        let mut next_look = Instant::now() + 20 * STEP;
+        let look = if self.there.is_some() { LOOK_INSIDE } else { 20 * STEP };
+        let mut next_look = Instant::now() + look;
         let there = |name| start.directory.join(name).exists();
         while !there(files::STARTED) && !there(files::EXIT) {
             if let Ok(why) = std::fs::read_to_string(start.directory.join(files::ERROR)) {
@@ -190,7 +218,7 @@ impl Sessions {
                 if gone && !there(files::STARTED) && !there(files::EXIT) && !there(files::ERROR) {
                     return Err(not_started("its terminal is gone".to_owned()));
                 }
-                next_look = Instant::now() + 20 * STEP;
+                next_look = Instant::now() + look;
             }
             sleep(STEP).await;
         }
@@ -199,6 +227,9 @@ impl Sessions {
 
     /// Ends the tmux session of a start that failed, unless it is somebody else's of that name.
     async fn kill_own(&self, start: &StartSession) -> Result<(), TmuxError> {
+        if self.there.is_some() {
+            return Ok(());
+        }
         let found = self.tmux.list().await?;
         let ours = found
             .iter()
@@ -215,6 +246,7 @@ impl Sessions {
     ) -> Result<SessionState, SessionError> {
         match exit(directory)? {
             Some(exit) => Ok(SessionState::Ended(exit)),
+            None if self.there.is_some() => seen(directory),
             None => self.state_among(directory, name, &self.tmux.list().await?),
         }
     }
@@ -297,6 +329,27 @@ impl Sessions {
         let limit = limit(directory)?;
         Ok(Follow::new(self.clone(), directory.to_owned(), name.clone(), limit, from))
     }
+}
+
+/// How a session is whose shim cannot be seen, by its files alone: it lives while it holds its
+/// lock. Nothing in the workspace is asked, or woken.
+pub fn seen(directory: &Path) -> Result<SessionState, SessionError> {
+    if let Some(exit) = exit(directory)? {
+        return Ok(SessionState::Ended(exit));
+    }
+    let failed = |source| file_error(directory, "looking at its lock", source);
+    if files::is_held(&directory.join(files::LOCK)).map_err(failed)? == Some(true) {
+        let started: Option<Started> = read_json(directory, files::STARTED)?;
+        let pid = started.map(|started| started.pid).unwrap_or_default();
+        return Ok(SessionState::Running { pid, attached: files::attached(directory) });
+    }
+    // It may have ended in between.
+    Ok(exit(directory)?.map_or(SessionState::Lost, SessionState::Ended))
+}
+
+/// Shows that a terminal is on a session in this workspace, until the result is dropped.
+pub fn hold_attached(directory: &Path) -> io::Result<std::fs::File> {
+    files::hold(&directory.join(format!("{}{}", files::ATTACHED, std::process::id())))
 }
 
 fn file_error(directory: &Path, what: &'static str, source: io::Error) -> SessionError {

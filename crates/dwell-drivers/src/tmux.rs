@@ -3,6 +3,7 @@
 //! and every terminal.
 
 mod config;
+mod inside;
 mod name;
 mod words;
 
@@ -12,8 +13,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use config::text as configuration;
+pub use inside::Inside;
 pub use name::{Key, TmuxName};
 
+use crate::docker::EngineError;
 use crate::process::{Finished, ProcessError, Program};
 
 /// The oldest tmux that has every option and format in use.
@@ -35,6 +39,15 @@ pub enum TmuxError {
     /// tmux is not installed.
     #[error("tmux is not installed or not on PATH; sessions need tmux 3.2 or newer")]
     Missing,
+    /// tmux is not installed in a container.
+    #[error("there is no tmux in the container `{container}`")]
+    MissingInside {
+        /// The container.
+        container: String,
+    },
+    /// The container in which it runs could not be reached.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// tmux is too old.
     #[error("tmux is version {found}; sessions need 3.2 or newer")]
     TooOld {
@@ -129,18 +142,25 @@ impl Default for Size {
     }
 }
 
-/// dwell's tmux server, running or not.
+/// dwell's tmux server, running or not: on this machine, or in a container.
 #[derive(Debug)]
 pub struct Tmux {
     socket: PathBuf,
     include: Option<PathBuf>,
+    inside: Option<Inside>,
     checked: OnceLock<()>,
 }
 
 impl Tmux {
     /// The server on this socket. Its configuration is written beside the socket.
     pub fn new(socket: impl Into<PathBuf>) -> Self {
-        Self { socket: socket.into(), include: None, checked: OnceLock::new() }
+        Self { socket: socket.into(), include: None, inside: None, checked: OnceLock::new() }
+    }
+
+    /// The server in a container, where both it and its clients run: this socket is there, and so
+    /// is the configuration beside it. A client of ours would do what a hostile server tells it.
+    pub fn inside(inside: Inside, socket: impl Into<PathBuf>) -> Self {
+        Self { inside: Some(inside), ..Self::new(socket) }
     }
 
     /// Has the server read this file of the user's, if it exists, when it starts.
@@ -156,7 +176,17 @@ impl Tmux {
     }
 
     fn config(&self) -> PathBuf {
-        self.socket.with_extension("conf")
+        match &self.inside {
+            Some(inside) => inside.config.clone(),
+            None => self.socket.with_extension("conf"),
+        }
+    }
+
+    async fn finish(&self, program: &Program) -> Result<Finished, TmuxError> {
+        match &self.inside {
+            Some(inside) => inside.finish(program).await,
+            None => Ok(program.finish().await?),
+        }
     }
 
     fn program<S: AsRef<std::ffi::OsStr>>(
@@ -186,6 +216,9 @@ impl Tmux {
     }
 
     async fn prepare(&self) -> Result<(), TmuxError> {
+        if self.inside.is_some() {
+            return Ok(());
+        }
         if self.socket.as_os_str().len() > SOCKET_MAX {
             return Err(TmuxError::SocketPath { path: self.socket.clone() });
         }
@@ -226,7 +259,7 @@ impl Tmux {
         let format = "#{pane_id} #{session_created} #{session_attached} #{pane_pid} #{pane_dead} \
                       #{session_name}";
         let program = self.program(["list-panes", "-a", "-F", format]);
-        let finished = program.finish().await?;
+        let finished = self.finish(&program).await?;
         if !finished.ok() {
             return match words::absent(&finished) {
                 true => Ok(Vec::new()),
@@ -257,7 +290,7 @@ impl Tmux {
     /// Ends the server with every session. No error when it is not running.
     pub async fn kill_server(&self) -> Result<(), TmuxError> {
         let program = self.program(["kill-server"]);
-        let finished = program.finish().await?;
+        let finished = self.finish(&program).await?;
         match finished.ok() || words::absent(&finished) {
             true => Ok(()),
             false => Err(program.failed(&finished).into()),
@@ -301,7 +334,7 @@ impl Tmux {
             .input(text);
         let judged = self.judge(&program, name).await;
         if judged.is_err() {
-            let _ = self.program(["delete-buffer", "-b", &buffer]).finish().await;
+            let _ = self.finish(&self.program(["delete-buffer", "-b", &buffer])).await;
         }
         judged.map(drop)
     }
@@ -357,7 +390,7 @@ impl Tmux {
     }
 
     async fn judge(&self, program: &Program, name: &TmuxName) -> Result<Finished, TmuxError> {
-        let finished = program.finish().await?;
+        let finished = self.finish(program).await?;
         let name = || name.to_string();
         if finished.ok() {
             Ok(finished)

@@ -185,6 +185,7 @@ impl Node {
                 size: Size { columns, rows },
                 pty: !request.pipes,
                 transcript_limit: DEFAULT_LIMIT,
+                login: false,
             })
             .await
             .or_problem()?;

@@ -9,9 +9,10 @@ use bollard::models::ExecConfig;
 use bollard::query_parameters::ResizeExecOptionsBuilder;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::io::AsyncWrite;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{Engine, EngineError, QUICK};
+use crate::process::Finished;
 
 /// What to run in a container.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +83,35 @@ impl Engine {
             Err(error) => Err(engine.error(error)),
         });
         Ok(Exec { id: created.id, output: Box::pin(output), input })
+    }
+
+    /// Runs a command in a container to its end, with this as its whole input.
+    pub async fn run_inside(
+        &self,
+        container: &str,
+        mut spec: ExecSpec,
+        input: Option<&[u8]>,
+        limit: Duration,
+    ) -> Result<Finished, EngineError> {
+        spec.stdin = input.is_some();
+        let run = async {
+            let Exec { id, mut output, input: mut pipe } = self.exec(container, spec).await?;
+            if let Some(bytes) = input {
+                // A command may end before it has read everything; its exit code tells.
+                let _ = pipe.write_all(bytes).await;
+                let _ = pipe.shutdown().await;
+            }
+            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+            while let Some(piece) = output.next().await {
+                let piece = piece?;
+                if piece.stderr { &mut stderr } else { &mut stdout }
+                    .extend_from_slice(&piece.bytes);
+            }
+            drop(pipe);
+            Ok(Finished { code: Some(self.exec_exit_code(&id).await?), stdout, stderr })
+        };
+        let finished = tokio::time::timeout(limit, run).await;
+        finished.unwrap_or(Err(EngineError::TimedOut { call: "exec", limit }))
     }
 
     /// The exit code of a command whose output has ended.

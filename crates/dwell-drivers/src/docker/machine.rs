@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bollard::container::AttachContainerResults;
-use bollard::models::{ContainerCreateBody, ContainerUpdateBody, HostConfig, Mount, MountType};
+use bollard::models::{
+    ContainerConfig, ContainerCreateBody, ContainerUpdateBody, HostConfig, Mount, MountType,
+};
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
-    KillContainerOptionsBuilder, RenameContainerOptionsBuilder, TopOptionsBuilder,
+    AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptionsBuilder,
+    InspectContainerOptions, KillContainerOptionsBuilder, RenameContainerOptionsBuilder,
+    TopOptionsBuilder,
 };
 use futures_util::StreamExt;
 
@@ -20,6 +23,8 @@ const PROCESSES: i64 = 8192;
 const SHARED_MEMORY: i64 = 256 << 20;
 /// How long the first process may take to end the others before it is killed, in seconds.
 const STOP: i64 = 10;
+/// How long keeping a file system as an image may take.
+const COMMIT: Duration = Duration::from_secs(15 * 60);
 /// How much of what a container says at its start is kept.
 const SAID: usize = 8 << 10;
 
@@ -51,10 +56,21 @@ pub struct MachineSpec {
     pub network: String,
     /// A volume, and where it is mounted.
     pub volume: (String, String),
-    /// A directory of the host, and where it is mounted; it cannot be written to.
-    pub directory: (PathBuf, String),
+    /// Directories of the host.
+    pub directories: Vec<Directory>,
     /// What it may use.
     pub resources: Resources,
+}
+
+/// A directory of the host that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Where it is on the host; it is there.
+    pub source: PathBuf,
+    /// Where the container has it.
+    pub target: PathBuf,
+    /// Whether it can be written to there.
+    pub writable: bool,
 }
 
 /// Why a container did not start.
@@ -169,6 +185,27 @@ impl Engine {
         self.call("signal container", QUICK, kill).await
     }
 
+    /// Keeps a container's file system as an image of this name; what is mounted in it is not part
+    /// of that. A running container stands still meanwhile. The image has the container's labels,
+    /// and these over them. Gives the image's id.
+    pub async fn commit_machine(
+        &self,
+        name: &str,
+        image: &str,
+        labels: HashMap<String, String>,
+    ) -> Result<String, EngineError> {
+        let (repository, tag) = image.rsplit_once(':').unwrap_or((image, "latest"));
+        let options = CommitContainerOptionsBuilder::new()
+            .container(name)
+            .repo(repository)
+            .tag(tag)
+            .pause(true)
+            .build();
+        let config = ContainerConfig { labels: Some(labels), ..ContainerConfig::default() };
+        let commit = self.docker()?.commit_container(options, config);
+        Ok(self.call("commit container", COMMIT, commit).await?.id)
+    }
+
     /// The networks that a container is in, also while it does not run: name and identity.
     pub async fn attachments(&self, name: &str) -> Result<Vec<(String, String)>, EngineError> {
         let inspect = self.docker()?.inspect_container(name, None::<InspectContainerOptions>);
@@ -197,22 +234,20 @@ fn says(error: &EngineError, text: &str) -> bool {
 
 fn body(spec: MachineSpec) -> ContainerCreateBody {
     let (volume, home) = spec.volume;
-    let (directory, place) = spec.directory;
-    let mounts = vec![
-        Mount {
-            typ: Some(MountType::VOLUME),
-            source: Some(volume),
-            target: Some(home),
-            ..Mount::default()
-        },
-        Mount {
-            typ: Some(MountType::BIND),
-            source: Some(directory.display().to_string()),
-            target: Some(place),
-            read_only: Some(true),
-            ..Mount::default()
-        },
-    ];
+    let home = Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(volume),
+        target: Some(home),
+        ..Mount::default()
+    };
+    let binds = spec.directories.into_iter().map(|directory| Mount {
+        typ: Some(MountType::BIND),
+        source: Some(directory.source.display().to_string()),
+        target: Some(directory.target.display().to_string()),
+        read_only: Some(!directory.writable),
+        ..Mount::default()
+    });
+    let mounts = std::iter::once(home).chain(binds).collect();
     ContainerCreateBody {
         hostname: Some(spec.hostname),
         image: Some(spec.image),

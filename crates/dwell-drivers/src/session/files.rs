@@ -5,22 +5,29 @@
 //! |---|---|---|
 //! | `spec.json` | node | the command, where, how |
 //! | `environment` | node | the variables, `NAME=value` separated by NUL; the shim deletes it |
+//! | `lock` | shim | held while the shim lives |
 //! | `started.json` | shim | the processes, once the command runs |
 //! | `transcript.<n>` | shim | the output, see [`super::transcript`] |
 //! | `error` | shim | why there is no session, where it could not even try |
+//! | `attached.<pid>` | terminal | held while a terminal in a workspace shows the session |
 //! | `exit.json` | shim | how the command ended, after the last byte of the transcript |
 //!
-//! All of them are readable by the user alone.
+//! All of them are readable by the user alone; those of a session in a workspace by whoever gets to
+//! the directory, which on this machine is the node alone. What is in a workspace may write there
+//! whatever it likes, so nobody here follows a link or opens anything but a plain file.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat};
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +36,8 @@ pub(super) const ENVIRONMENT: &str = "environment";
 pub(super) const STARTED: &str = "started.json";
 pub(super) const EXIT: &str = "exit.json";
 pub(super) const ERROR: &str = "error";
+pub(super) const LOCK: &str = "lock";
+pub(super) const ATTACHED: &str = "attached.";
 
 /// The largest of the small files, in bytes; more is not ours.
 const SMALL: u64 = 16 << 20;
@@ -46,6 +55,10 @@ pub struct Spec {
     pub pty: bool,
     /// The most bytes that the transcript may take on disk.
     pub transcript_limit: u64,
+    /// Whether the command is started by a login shell, with the variables over those that the
+    /// shim has, instead of with the variables alone.
+    #[serde(default)]
+    pub login: bool,
 }
 
 /// That a session's command runs.
@@ -91,6 +104,9 @@ pub struct Exit {
     /// Why output is missing from the transcript, where some is (a full disk).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
+    /// Whether everything around it was being ended, as when its workspace is stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
 }
 
 /// Microseconds since 1970.
@@ -105,21 +121,88 @@ pub(super) fn boot() -> String {
     text.trim().to_owned()
 }
 
-/// Makes a directory for the user alone; it must not exist.
-pub(super) fn private_directory(path: &Path) -> io::Result<()> {
+/// Makes a directory, which must not exist: for the user alone, or where it is shared, for
+/// everybody who gets to it.
+pub(super) fn new_directory(path: &Path, shared: bool) -> io::Result<()> {
     if let Some(parent) = path.parent() {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
-    std::fs::DirBuilder::new().mode(0o700).create(path)
+    std::fs::DirBuilder::new().mode(0o700).create(path)?;
+    if shared {
+        rustix::fs::fchmod(folder(path)?, Mode::from_raw_mode(0o777))?;
+    }
+    Ok(())
+}
+
+/// A directory, not followed where it is a link.
+fn folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Opens a file in a directory: neither may be a link, and the file is a plain one.
+pub(super) fn open_plain(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = File::from(open_in(path, flags | OFlags::CLOEXEC, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    Ok(file)
+}
+
+fn open_in(path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(openat(folder(path.parent().unwrap_or(Path::new(".")))?, name, flags, mode)?)
+}
+
+/// The mode of a session's files: those in a directory that others see are for them too.
+pub(super) fn mode(directory: &Path) -> u32 {
+    let shared = std::fs::metadata(directory).is_ok_and(|it| it.permissions().mode() & 0o004 != 0);
+    if shared { 0o644 } else { 0o600 }
 }
 
 fn new_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    let mode = Mode::from_raw_mode(mode(path.parent().unwrap_or(Path::new("."))));
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(open_in(path, flags, mode)?.into())
 }
 
-/// Writes a new file for the user alone.
+/// Writes a new file for the user alone, or for those who see its directory.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     new_file(path)?.write_all(bytes)
+}
+
+/// Takes the lock of a file, which is held as long as the process lives and the result is kept.
+pub(super) fn hold(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let mode = mode(path.parent().unwrap_or(Path::new(".")));
+    let file = options.write(true).create(true).truncate(false).mode(mode).open(path)?;
+    // Whoever looks whether it is held has it for a moment.
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// Whether a file's lock is held; `None` where there is no such file.
+pub(super) fn is_held(path: &Path) -> io::Result<Option<bool>> {
+    let file = match open_plain(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(Some(false)),
+        Err(Errno::WOULDBLOCK) => Ok(Some(true)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How many terminals in a workspace show the session.
+pub(super) fn attached(directory: &Path) -> u32 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let held = entries.filter(|entry| {
+        let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(ATTACHED));
+        ours && matches!(is_held(&entry.path()), Ok(Some(true)))
+    });
+    u32::try_from(held.count()).unwrap_or(u32::MAX)
 }
 
 /// Writes a file so that readers see the old content or the new one. Its directory is made if it
@@ -177,7 +260,7 @@ impl ExitSlot {
 
 /// Reads a small file; `None` when it is not there.
 pub(super) fn read_small(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
+    let file = match open_plain(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other?,
     };
@@ -246,7 +329,8 @@ mod tests {
 
     #[test]
     fn an_exit_is_one_flat_object() {
-        let exit = Exit { ending: Ending::Signal(9), ended: 7, incomplete: None };
+        let exit =
+            Exit { ending: Ending::Signal(9), ended: 7, incomplete: None, interrupted: false };
         assert_eq!(serde_json::to_string(&exit).unwrap(), r#"{"signal":9,"ended":7}"#);
         let back: Exit = serde_json::from_str(r#"{"code":3,"ended":8}"#).unwrap();
         assert_eq!(back.ending.exit_code(), 3);
@@ -263,5 +347,36 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn links_and_pipes_are_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let (session, elsewhere) = (root.path().join("s"), root.path().join("secret"));
+        new_directory(&session, true).unwrap();
+        std::fs::write(&elsewhere, "{}").unwrap();
+        write_new(&session.join("file"), b"{}").unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&session), mode(&session.join("file"))), (0o777, 0o644));
+        std::os::unix::fs::symlink(&elsewhere, session.join("link")).unwrap();
+        std::os::unix::fs::symlink(&session, root.path().join("other")).unwrap();
+        assert!(read_small(&session.join("file")).unwrap().is_some());
+        assert!(read_small(&session.join("link")).is_err());
+        assert!(read_small(&root.path().join("other/file")).is_err());
+        assert!(write_new(&root.path().join("other/new"), b"").is_err());
+        let pipe = session.join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success() && read_small(&pipe).is_err(), "and it does not wait for a writer");
+    }
+
+    #[test]
+    fn a_lock_tells_whether_its_holder_lives() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("attached.7");
+        assert_eq!(is_held(&path).unwrap(), None);
+        let held = hold(&path).unwrap();
+        assert_eq!((is_held(&path).unwrap(), attached(root.path())), (Some(true), 1));
+        drop(held);
+        assert_eq!((is_held(&path).unwrap(), attached(root.path())), (Some(false), 0));
     }
 }

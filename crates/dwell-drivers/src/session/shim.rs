@@ -12,6 +12,8 @@ mod terminal;
 use std::io;
 use std::path::Path;
 
+use dwell_core::workspace::STOPPING_FILE;
+
 use super::files::{self, Ending, Exit, ExitSlot, Spec, Started};
 use super::transcript;
 use child::{Child, NotStarted};
@@ -39,6 +41,8 @@ pub fn main(directory: &Path) -> i32 {
 }
 
 fn run(directory: &Path) -> io::Result<Ending> {
+    // Kept to the end: it tells that this process lives to those who cannot see it.
+    let _lives = files::hold(&directory.join(files::LOCK))?;
     let spec = spec(directory)?;
     let environment = directory.join(files::ENVIRONMENT);
     let variables = files::read_small(&environment)?.ok_or_else(|| missing(files::ENVIRONMENT))?;
@@ -62,8 +66,18 @@ fn run(directory: &Path) -> io::Result<Ending> {
             Ending::Code(code)
         }
     };
-    slot.record(&Exit { ending, ended: files::now(), incomplete: relay.incomplete() })?;
+    slot.record(&Exit {
+        ending,
+        ended: files::now(),
+        incomplete: relay.incomplete(),
+        interrupted: is_stopping(directory),
+    })?;
     Ok(ending)
+}
+
+/// Whether the workspace around the session is being stopped: then its end is none of its own.
+fn is_stopping(directory: &Path) -> bool {
+    directory.parent().is_some_and(|parent| parent.join(STOPPING_FILE).exists())
 }
 
 /// Becomes the command; what goes wrong is said in its place.

@@ -7,6 +7,8 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::files::{mode, open_plain};
+
 /// How large the transcript may become unless said otherwise: 256 MiB.
 pub const DEFAULT_LIMIT: u64 = 256 << 20;
 
@@ -48,7 +50,7 @@ impl Writer {
 
     fn open(&mut self) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        options.append(true).create(true).mode(0o600);
+        options.append(true).create(true).mode(mode(&self.directory));
         self.file = Some(options.open(path(&self.directory, self.index))?);
         Ok(())
     }
@@ -119,7 +121,7 @@ pub(super) fn read(directory: &Path, limit: u64, from: u64) -> io::Result<Part> 
     let size = segment_size(limit);
     let mut from = from;
     loop {
-        match File::open(path(directory, from / size)) {
+        match open_plain(&path(directory, from / size)) {
             Ok(mut file) => {
                 let offset = from % size;
                 file.seek(SeekFrom::Start(offset))?;
@@ -142,7 +144,7 @@ pub(super) fn read(directory: &Path, limit: u64, from: u64) -> io::Result<Part> 
 /// The offset from which the last `bytes` bytes of the transcript are read.
 pub(super) fn tail(directory: &Path, limit: u64, bytes: u64) -> io::Result<u64> {
     let Some(last) = segments(directory)?.last().copied() else { return Ok(0) };
-    let length = std::fs::metadata(path(directory, last))?.len();
+    let length = open_plain(&path(directory, last))?.metadata()?.len();
     Ok((last * segment_size(limit) + length).saturating_sub(bytes))
 }
 

@@ -36,8 +36,8 @@ set -g remain-on-exit off
 set -g base-index 0
 ";
 
-/// The whole configuration; `include` is read by tmux when it exists.
-pub(super) fn text(include: Option<&Path>) -> String {
+/// The whole configuration of a server of dwell's; `include` is read by tmux when it exists.
+pub fn text(include: Option<&Path>) -> String {
     let mut text = DEFAULTS.to_owned();
     if let Some(path) = include.and_then(Path::to_str).filter(|path| !path.contains('\n')) {
         text.push_str("source-file -q ");

@@ -47,6 +47,7 @@ impl Node {
             size: Size { columns: 100, rows: 30 },
             pty: true,
             transcript_limit: DEFAULT_LIMIT,
+            login: false,
         }
     }
 

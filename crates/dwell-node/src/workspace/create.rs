@@ -265,7 +265,7 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
         labels,
         network: it.network(),
         volume: (it.home(), HOME.to_owned()),
-        directory: (given::directory(node, it), GIVEN.to_owned()),
+        directories: given::directories(node, it),
         resources: resources(&it.limits),
     };
     node.engine.create_machine(spec).await.or_problem()

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 
 use dwell_api::{Code, Problem};
 use dwell_core::workspace::{
-    AUTHORIZED_KEYS_FILE, HOST_KEY_FILE, PublicKey, VARIABLES_FILE, Workspace,
+    AUTHORIZED_KEYS_FILE, GIVEN, HOST_KEY_FILE, PublicKey, SESSIONS, TMUX_FILE, VARIABLES_FILE,
+    Workspace,
 };
+use dwell_drivers::docker::Directory;
 use dwell_drivers::ssh::make_host_key;
+use dwell_drivers::tmux;
 
 use crate::facts::make_directory;
 use crate::node::Node;
@@ -18,6 +21,8 @@ use crate::relay::is_static;
 
 /// The binary's name in it.
 pub(super) const BINARY: &str = "dwell";
+/// What the user of a workspace changes of its tmux.
+const TMUX_INCLUDE: &str = "/home/dev/.config/dwell/tmux.conf";
 /// Where an ELF binary says whether it needs a loader, at most.
 const HEADERS: usize = 64 << 10;
 
@@ -26,14 +31,30 @@ pub(super) fn directory(node: &Node, it: &Workspace) -> PathBuf {
     node.paths.workspace(&it.id).join("given")
 }
 
-/// Makes the directory.
+/// The directory on this machine with the files of its sessions.
+pub(crate) fn sessions(node: &Node, it: &Workspace) -> PathBuf {
+    node.paths.workspace(&it.id).join("sessions")
+}
+
+/// The directories of this machine that its container sees.
+pub(super) fn directories(node: &Node, it: &Workspace) -> Vec<Directory> {
+    let given = (directory(node, it), GIVEN, false);
+    let sessions = (sessions(node, it), SESSIONS, true);
+    [given, sessions]
+        .into_iter()
+        .map(|(source, target, writable)| Directory { source, target: target.into(), writable })
+        .collect()
+}
+
+/// Makes the directories. Others on this machine cannot get to them, since nobody may enter the
+/// one above; those inside can read them, and each session's own files they can write.
 pub(super) fn make(node: &Node, it: &Workspace) -> Result<PathBuf, Problem> {
     make_directory(&node.paths.workspace(&it.id))?;
-    let directory = directory(node, it);
-    // Those inside may read it, as far as each file lets them.
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory);
-    made.map_err(|error| file("making", &directory, &error))?;
-    Ok(directory)
+    for directory in [directory(node, it), sessions(node, it)] {
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o755).create(&directory);
+        made.map_err(|error| file("making", &directory, &error))?;
+    }
+    Ok(directory(node, it))
 }
 
 /// Puts everything in place; gives the public host key.
@@ -42,6 +63,7 @@ pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Probl
     node.workspaces.binary.get_or_try_init(require_static).await?;
     binary(&directory.join(BINARY)).await?;
     variables(node, it)?;
+    replace(&directory.join(TMUX_FILE), &tmux::configuration(Some(Path::new(TMUX_INCLUDE))))?;
     make_host_key(&directory.join(HOST_KEY_FILE), it.name.as_str()).await.or_problem()
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -49,7 +50,10 @@ impl Child {
             true => command_of(spec)?,
             false => second_stage().map_err(|error| not_started(&program_of(spec), &error))?,
         };
-        command.env_clear().envs(variables);
+        if !spec.login {
+            command.env_clear();
+        }
+        command.envs(variables);
         for name in STALE.iter().chain(TERMINAL) {
             command.env_remove(name);
         }
@@ -134,9 +138,20 @@ fn command_of(spec: &Spec) -> Result<Command, NotStarted> {
         let why = format!("the directory `{}` does not exist", spec.directory.display());
         return Err(NotStarted { code: 126, why });
     }
-    let mut command = Command::new(program);
+    let mut command = match spec.login {
+        true => login_shell(program),
+        false => Command::new(program),
+    };
     command.args(arguments).current_dir(&spec.directory);
     Ok(command)
+}
+
+/// A shell that reads what a login does and becomes the program with the arguments that follow.
+fn login_shell(program: &str) -> Command {
+    let bash = Path::new("/bin/bash");
+    let mut command = Command::new(if bash.exists() { bash } else { Path::new("/bin/sh") });
+    command.args(["-l", "-c", "exec \"$@\"", "dwell", program]);
+    command
 }
 
 fn own_variables(spec: &Spec) -> Vec<(OsString, OsString)> {
