@@ -172,8 +172,8 @@ impl Workspace {
     pub fn status(&self, seen: Option<State>) -> Status {
         match (self.kept, seen) {
             _ if self.making => Status::Creating,
-            (Some(kept), _) if kept.cleared => Status::Destroyed,
-            (Some(_), _) => Status::Destroying,
+            (Some(_), Some(_)) => Status::Destroying,
+            (Some(_), None) => Status::Destroyed,
             (None, Some(State::Running | State::Restarting)) => Status::Running,
             (None, Some(State::Paused)) => Status::Frozen,
             (None, Some(State::Created | State::Exited(_))) => Status::Stopped,

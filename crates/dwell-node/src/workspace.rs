@@ -140,8 +140,9 @@ pub(crate) async fn adopt(node: &Node, directory: &Path) {
 pub(crate) async fn list(node: &Node, kept: bool) -> Result<Vec<Shown>, Problem> {
     let mut shown = Vec::new();
     for it in node.store.workspaces().await.or_problem()? {
-        if kept || it.kept.is_none_or(|kept| !kept.cleared) {
-            shown.push(see(node, &it).await?);
+        let it = see(node, &it).await?;
+        if kept || it.status != Status::Destroyed {
+            shown.push(it);
         }
     }
     Ok(shown)

@@ -129,5 +129,6 @@ fn status_is_what_was_seen() {
     assert_eq!(making.status(Some(State::Running)), Status::Creating);
     let kept = |cleared| Workspace { kept: Some(Kept { until: 9, cleared }), ..workspace() };
     assert_eq!(kept(false).status(Some(State::Running)), Status::Destroying);
+    assert_eq!(kept(false).status(None), Status::Destroyed, "its network may still go");
     assert_eq!(kept(true).status(None), Status::Destroyed);
 }

@@ -80,11 +80,12 @@ pub(crate) async fn restore(
     let _held = id_lock.lock().await;
     // It may have been restored or removed while this waited.
     let (mut it, before) = match node.store.workspace(&found.id).await.or_problem()? {
-        Some(Workspace { kept: Some(kept), .. }) if !kept.cleared => {
-            let message = format!("workspace `{}` is still being destroyed", found.name);
-            return Err(Problem::new(Code::Busy, message));
+        Some(mut it) => {
+            if it.kept.is_some_and(|kept| !kept.cleared) {
+                remove::clear(node, &mut it).await?;
+            }
+            (it.clone(), it)
         }
-        Some(it) => (it.clone(), it),
         None => return Err(nothing_kept(name)),
     };
     it.name = request.name.unwrap_or(it.name);

@@ -1,9 +1,12 @@
 //! Removing workspaces: that it is wanted comes first, so that a crash leads to its end. The home
-//! stays for a while.
+//! stays for a while. Who destroys waits for the container only; the network goes after that.
+
+use std::sync::Arc;
 
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{DestroyWorkspace, WorkspaceLosses};
 use dwell_api::{Code, Problem};
+use dwell_core::WorkspaceId;
 use dwell_core::observed::label;
 use dwell_core::workspace::{Desired, Kept, Workspace};
 
@@ -18,7 +21,7 @@ const KEPT: i64 = 7 * 24 * 3600 * 1_000_000;
 
 /// Removes a workspace, unless work would be lost that is not given up.
 pub(crate) async fn destroy(
-    node: &Node,
+    node: &Arc<Node>,
     name: &str,
     request: DestroyWorkspace,
 ) -> Result<Outcome, Problem> {
@@ -38,11 +41,12 @@ pub(crate) async fn destroy(
     it.kept = Some(Kept { until, cleared: false });
     save(node, &it).await?;
     fault::at("workspace_clear", "before")?;
-    clear(node, &mut it).await?;
     if request.purge {
         forget(node, &it).await?;
         return Ok(gone(format!("destroyed `{}` and its home", it.name)));
     }
+    remove_containers(node, &it).await?;
+    tokio::spawn(finish(Arc::clone(node), it.id.clone()));
     let name = &it.name;
     let summary = format!(
         "destroyed `{name}`; `dwell ws restore {name}` brings it back with its home within 7 days"
@@ -65,6 +69,20 @@ fn refuse_losses(it: &Workspace, losses: &WorkspaceLosses) -> Result<(), Problem
         .details(losses.lines()))
 }
 
+/// Removes what is left of a destroyed workspace besides its home. What fails is tried again by
+/// the reconciler.
+async fn finish(node: Arc<Node>, id: WorkspaceId) {
+    let lock = node.workspaces.lock(id.as_str());
+    let _held = lock.lock().await;
+    let Ok(Some(mut it)) = node.store.workspace(&id).await else { return };
+    if it.kept.is_some_and(|kept| !kept.cleared)
+        && !it.making
+        && let Err(problem) = clear(&node, &mut it).await
+    {
+        tracing::warn!(%problem, workspace = %it.name, "it is not cleared yet");
+    }
+}
+
 /// Removes everything of a destroyed workspace but its home and its own files.
 pub(super) async fn clear(node: &Node, it: &mut Workspace) -> Result<(), Problem> {
     take_down(node, it).await?;
@@ -73,17 +91,25 @@ pub(super) async fn clear(node: &Node, it: &mut Workspace) -> Result<(), Problem
     save(node, it).await
 }
 
-async fn take_down(node: &Node, it: &Workspace) -> Result<(), Problem> {
-    let labelled = format!("{}={}", label::WORKSPACE, it.id);
-    for container in node.engine.containers(&labelled).await.or_problem()? {
+async fn remove_containers(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    for container in node.engine.containers(&labelled(it)).await.or_problem()? {
         node.engine.remove(&container.id).await.or_problem()?;
     }
+    look_at_workspace(node, &it.id).await.or_problem()?;
+    Ok(())
+}
+
+fn labelled(it: &Workspace) -> String {
+    format!("{}={}", label::WORKSPACE, it.id)
+}
+
+async fn take_down(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    remove_containers(node, it).await?;
+    let labelled = labelled(it);
     for network in node.engine.networks(Some(&labelled)).await.or_problem()? {
         node.engine.remove_network(&network.id).await.or_problem()?;
     }
-    node.store.release_subnets(it.id.as_str()).await.or_problem()?;
-    look_at_workspace(node, &it.id).await.or_problem()?;
-    Ok(())
+    node.store.release_subnets(it.id.as_str()).await.or_problem()
 }
 
 /// Removes everything of a workspace, its home included, and forgets it.
