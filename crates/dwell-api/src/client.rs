@@ -55,6 +55,9 @@ impl ClientError {
 pub type Again = Box<dyn FnMut() -> BoxFuture<Option<Result<Client, Problem>>> + Send>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// What a connection is after an upgrade.
+pub type ByteStream = TokioIo<Upgraded>;
+
 /// A connection to a node.
 pub struct Client {
     sender: SendRequest<Full<Bytes>>,
@@ -183,7 +186,7 @@ impl Client {
         path: &str,
         protocol: &'static str,
         body: &B,
-    ) -> Result<TokioIo<Upgraded>, ClientError> {
+    ) -> Result<ByteStream, ClientError> {
         let request = Request::builder()
             .method(Method::POST)
             .uri(path)

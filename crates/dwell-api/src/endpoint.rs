@@ -149,6 +149,14 @@ endpoints! {
     WORKSPACE_EXEC = "/v1/workspaces/{workspace}/exec";
     /// POST with an upgrade: a byte stream to a port of a workspace.
     WORKSPACE_DIAL = "/v1/workspaces/{workspace}/dial";
+    /// GET: what listens in a workspace.
+    WORKSPACE_PORTS = "/v1/workspaces/{workspace}/ports";
+    /// POST with an upgrade: a byte stream to a port of a service.
+    SERVICE_DIAL = "/v1/environments/{environment}/dial";
+    /// GET: lists the forwards that the daemon holds. POST: has it hold more.
+    FORWARDS = "/v1/forwards";
+    /// POST: stops forwards.
+    FORWARDS_STOP = "/v1/forwards/stop";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.
     TRUST = "/v1/trust";
 }

@@ -6,6 +6,7 @@ pub mod endpoint;
 pub mod environment;
 pub mod event;
 pub mod exec;
+pub mod forward;
 pub mod moving;
 pub mod node;
 pub mod paths;

@@ -1,5 +1,6 @@
 //! Workspaces on the wire.
 
+use dwell_core::listening::Listener;
 use dwell_core::workspace::{Desired, ImageRef, Limits, PublicKey, Sizing, Status};
 use dwell_core::{
     EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, WorkspaceId, WorkspaceName,
@@ -276,8 +277,29 @@ pub struct WorkspaceExec {
 pub struct WorkspaceDial {
     /// The port.
     pub port: u16,
+    /// Also what takes connections from inside only, and at once: where nothing listens that is
+    /// told, rather than waited for.
+    #[serde(default)]
+    pub inside: bool,
     /// A public key that may log in from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub key: Option<PublicKey>,
+}
+
+/// How to look at what listens in a workspace.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, IntoParams, ToSchema)]
+pub struct PortsQuery {
+    /// Wakes it where it is frozen, in order to see more.
+    #[serde(default)]
+    pub wake: bool,
+}
+
+/// What listens in a workspace.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Ports {
+    /// By port.
+    pub listening: Vec<Listener>,
+    /// Whether that was seen from outside, as it is frozen.
+    pub frozen: bool,
 }

@@ -10,6 +10,7 @@ pub mod handover;
 pub mod image;
 pub mod ingress;
 pub mod init;
+pub mod listening;
 pub mod machine;
 pub mod mesh;
 pub mod process;

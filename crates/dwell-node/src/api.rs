@@ -3,6 +3,7 @@
 
 mod elsewhere;
 mod environment;
+mod forward;
 mod node;
 mod remote;
 mod session;
@@ -260,6 +261,10 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::WORKSPACE_RESTORE, post(workspace::restore))
         .route(endpoint::WORKSPACE_EXEC, post(workspace::exec))
         .route(endpoint::WORKSPACE_DIAL, post(workspace::dial))
+        .route(endpoint::WORKSPACE_PORTS, get(workspace::ports))
+        .route(endpoint::SERVICE_DIAL, post(work::dial))
+        .route(endpoint::FORWARDS, get(forward::list).post(forward::start))
+        .route(endpoint::FORWARDS_STOP, post(forward::stop))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -374,6 +379,11 @@ pub(crate) async fn serve(
         workspace::restore,
         workspace::exec,
         workspace::dial,
+        workspace::ports,
+        work::dial,
+        forward::list,
+        forward::start,
+        forward::stop,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

@@ -11,6 +11,7 @@ mod elsewhere;
 mod environment;
 mod exec;
 mod facts;
+mod forward;
 mod ingress;
 mod leftover;
 mod listeners;

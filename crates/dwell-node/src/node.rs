@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::doors::Door;
 use crate::facts::FactsCache;
+use crate::forward::Forwards;
 use crate::ingress::Ingress;
 use crate::listeners::Listeners;
 use crate::login::Login;
@@ -50,6 +51,7 @@ pub(crate) struct Node {
     pub(crate) relay: RelayImage,
     pub(crate) sessions: SessionNotes,
     pub(crate) workspaces: Workspaces,
+    pub(crate) forwards: Forwards,
     pub(crate) resolving: Resolving,
     pub(crate) remotes: Remotes,
     pub(crate) login: Login,

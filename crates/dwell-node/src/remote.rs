@@ -37,7 +37,7 @@ use crate::environment::Readings;
 use crate::node::Node;
 use crate::problem::OrProblem;
 
-pub(crate) use answer::is_ready_here;
+pub(crate) use answer::{is_ready_here, reach};
 pub(crate) use bridge::listen;
 pub(crate) use peer::Peer;
 pub(crate) use publish::RAISED;

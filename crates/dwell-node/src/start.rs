@@ -29,7 +29,7 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, ingress, machine, mesh, rebuild, reconcile, remote, reserve};
+use crate::{api, forward, ingress, machine, mesh, rebuild, reconcile, remote, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -134,6 +134,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         listeners: Listeners::new(&config),
         sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
         workspaces: Default::default(),
+        forwards: Default::default(),
         resolving: Default::default(),
         remotes: Default::default(),
         login: Default::default(),
@@ -166,6 +167,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     tokio::spawn(mesh::run(node.clone()));
     remote::open(&node).await?;
     remote::standin::listen_again(&node).await;
+    forward::open(&node).await?;
     tokio::spawn(listeners::run(node.clone()));
     tokio::spawn(ingress::run(node.clone()));
     tokio::spawn(settle_then_watch(node.clone()));

@@ -7,8 +7,10 @@ mod create;
 mod dial;
 mod exec;
 mod given;
+mod inside;
 mod losses;
 mod network;
+mod ports;
 mod reconcile;
 mod remove;
 
@@ -35,6 +37,7 @@ pub(crate) use dial::dial;
 pub(crate) use exec::exec;
 pub(crate) use losses::losses;
 pub(crate) use network::{follow, let_go};
+pub(crate) use ports::ports;
 pub(crate) use reconcile::{Tries, reconcile};
 pub(crate) use remove::destroy;
 
@@ -49,6 +52,7 @@ pub(crate) struct Workspaces {
     locks: Mutex<HashMap<String, Lock>>,
     /// Whether this binary can be the first process of any image.
     binary: tokio::sync::OnceCell<()>,
+    insides: inside::Insides,
 }
 
 impl Workspaces {

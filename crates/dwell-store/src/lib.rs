@@ -2,6 +2,7 @@
 //! every instant is microseconds since the Unix epoch.
 
 mod environment;
+mod forward;
 mod operation;
 mod remote;
 mod session;

@@ -1,6 +1,7 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
 pub(crate) mod environment;
+pub(crate) mod forward;
 pub(crate) mod image;
 pub(crate) mod node;
 mod parse;
@@ -47,6 +48,8 @@ Workspaces:
   workspace    Make and look after workspaces: persistent machines to work in
   ssh          Log in to a workspace with ssh
   config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
+  forward      Reach ports of a workspace or an environment at ports of this machine
+  ports        List what listens in a workspace
 
 Services:
   exec         Run a command in a service's container
@@ -204,6 +207,8 @@ pub(crate) enum Command {
     Workspace(workspace::Workspace),
     Ssh(ssh::Ssh),
     ConfigSsh(ssh::ConfigSsh),
+    Forward(forward::Forward),
+    Ports(forward::Ports),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),
@@ -213,6 +218,10 @@ pub(crate) enum Command {
     RsyncShell(node::RsyncShell),
     #[command(hide = true)]
     WorkspaceInit,
+    #[command(hide = true)]
+    WorkspaceInside,
+    #[command(hide = true)]
+    WorkspaceListening,
     #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod environment;
 mod exec;
 mod far;
+mod forward;
 mod image;
 mod logs;
 mod moving;
@@ -38,7 +39,7 @@ use crate::failure::{Ended, Failure};
 use crate::output::Output;
 
 /// What every command works with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) paths: Paths,
@@ -128,7 +129,11 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Workspace(it) => workspace::run(it, context).await,
         Command::Ssh(it) => ssh::run(it, context).await,
         Command::ConfigSsh(it) => ssh::configure(&it, context),
+        Command::Forward(it) => forward::run(it, context).await,
+        Command::Ports(it) => forward::ports(it, context).await,
         Command::WorkspaceInit => crate::roles::workspace_init(),
+        Command::WorkspaceInside => crate::roles::workspace_inside(),
+        Command::WorkspaceListening => crate::roles::workspace_listening(context),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }

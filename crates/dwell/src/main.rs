@@ -52,6 +52,8 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::Relay(relay) => roles::relay(&relay),
         Command::RsyncShell(shell) => roles::rsync_shell(&shell),
         Command::WorkspaceInit => roles::workspace_init(),
+        Command::WorkspaceInside => roles::workspace_inside(),
+        Command::WorkspaceListening => roles::workspace_listening(context),
         Command::EmptyDirectory(place) => roles::empty_directory(&place),
         Command::Node(node) if let Some(background) = node.as_daemon() => {
             roles::daemon(context, background)

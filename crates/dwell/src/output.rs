@@ -1,6 +1,7 @@
 //! The one place that prints: results on stdout, everything else on stderr; text for people or
 //! JSON for programs; colours on a terminal only.
 
+pub(crate) mod forward;
 pub(crate) mod image;
 pub(crate) mod progress;
 pub(crate) mod remote;

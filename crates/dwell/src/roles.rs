@@ -46,6 +46,27 @@ pub(crate) fn workspace_init() -> Ended {
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
+/// Connects inside a workspace for those outside, who speak by standard input and output.
+pub(crate) fn workspace_inside() -> Ended {
+    block_on(dwell_net::inside::serve(tokio::io::stdin(), tokio::io::stdout()))?;
+    Ok(0)
+}
+
+/// Tells what listens where this runs.
+pub(crate) fn workspace_listening(context: &Context) -> Ended {
+    let seen = match rustix::process::getuid().is_root() {
+        true => dwell_drivers::listening::look_as_all(|| {
+            let mut again = std::process::Command::new("/proc/self/exe");
+            again.arg("workspace-listening");
+            again
+        }),
+        false => dwell_drivers::listening::look(None),
+    };
+    let seen = seen.map_err(|e| Problem::new(Code::State, format!("/proc cannot be read: {e}")))?;
+    context.output.json(&seen)?;
+    Ok(0)
+}
+
 /// How often a relay asks whether a job on another node is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -9,7 +9,7 @@ use bollard::models::ExecConfig;
 use bollard::query_parameters::ResizeExecOptionsBuilder;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncWrite, AsyncWriteExt, DuplexStream};
 
 use super::{Engine, EngineError, QUICK};
 use crate::process::Finished;
@@ -48,6 +48,28 @@ pub struct Exec {
     pub output: Pin<Box<dyn Stream<Item = Result<ExecOutput, EngineError>> + Send>>,
     /// Its standard input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+impl Exec {
+    /// What it writes to standard output, and what it reads; what it writes to stderr is handed
+    /// to `told`.
+    pub fn streams(
+        self,
+        mut told: impl FnMut(Bytes) + Send + 'static,
+    ) -> (DuplexStream, Pin<Box<dyn AsyncWrite + Send>>) {
+        let (mut near, far) = tokio::io::duplex(256 * 1024);
+        let Self { mut output, input, .. } = self;
+        tokio::spawn(async move {
+            while let Some(Ok(piece)) = output.next().await {
+                if piece.stderr {
+                    told(piece.bytes);
+                } else if near.write_all(&piece.bytes).await.is_err() {
+                    return;
+                }
+            }
+        });
+        (far, input)
+    }
 }
 
 impl Engine {

@@ -215,6 +215,14 @@ impl Engine {
         Ok(networks.map(|(name, it)| (name, it.network_id.unwrap_or_default())).collect())
     }
 
+    /// The number that this machine knows a running container's first process by.
+    pub async fn first_process(&self, name: &str) -> Result<Option<u32>, EngineError> {
+        let seen = self.docker()?.inspect_container(name, None::<InspectContainerOptions>);
+        let seen = self.call("inspect container", QUICK, seen).await?;
+        let pid = seen.state.and_then(|state| state.pid);
+        Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0))
+    }
+
     /// The command lines of a running container's processes.
     pub async fn processes(&self, name: &str) -> Result<Vec<String>, EngineError> {
         let options = TopOptionsBuilder::new().ps_args("-eo pid,args").build();

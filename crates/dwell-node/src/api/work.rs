@@ -9,13 +9,15 @@ use dwell_api::environment::{
     Variables,
 };
 use dwell_api::exec::Exec;
-use dwell_api::remote::Delivery;
+use dwell_api::forward::ServiceDial;
+use dwell_api::remote::{DIAL, Delivery};
 use dwell_api::{Code, Problem};
 use dwell_core::environment::Environment;
 use dwell_core::tree::Tree;
 use dwell_drivers::tree::{self, DiffOptions, MergeOptions, MergeReport};
+use hyper_util::rt::TokioIo;
 
-use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines};
+use super::{Answer, Json, Key, Query, Refusal, Shared, answer, lines, switching, upgrade_of};
 use crate::environment::{receive, stack};
 use crate::problem::OrProblem;
 use crate::{remote, travel};
@@ -246,6 +248,25 @@ pub(super) async fn compose(
     }
     let arguments = std::iter::once("docker".to_owned()).chain(stack.arguments()).collect();
     answer(ComposeCommand { arguments, directory: stack.directory })
+}
+
+/// A byte stream to a port of a service.
+#[utoipa::path(post, path = "/v1/environments/{environment}/dial", params(("environment" = String, Path)), request_body = ServiceDial, responses((status = 101, description = "the connection is the stream now")))]
+pub(super) async fn dial(
+    State(node): Shared,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let (upgrade, dial): (_, ServiceDial) = upgrade_of(request).await?;
+    let environment = node.find(&name, None).await?;
+    let mut far = remote::reach(&node, &environment, &dial.service, dial.port).await?;
+    tokio::spawn(async move {
+        if let Ok(near) = upgrade.await {
+            // What goes wrong is for both ends to see.
+            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(near), &mut far).await;
+        }
+    });
+    Ok(switching(DIAL))
 }
 
 /// Runs a command in a service's container: after the upgrade, frames both ways.

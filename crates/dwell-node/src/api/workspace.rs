@@ -7,7 +7,8 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{
-    Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, OnNode, RestoreWorkspace,
+    Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, OnNode, Ports, PortsQuery,
+    RestoreWorkspace,
     Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
 };
 use dwell_api::{Event, Problem};
@@ -140,6 +141,17 @@ pub(super) async fn exec(
     request: Request,
 ) -> Result<Response, Refusal> {
     workspace::exec(node, &name, request).await
+}
+
+/// What listens in a workspace. One that is frozen is looked at from outside, unless it is to be
+/// woken.
+#[utoipa::path(get, path = "/v1/workspaces/{workspace}/ports", params(("workspace" = String, Path), PortsQuery), responses((status = 200, body = Ports)))]
+pub(super) async fn ports(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Query(query): Query<PortsQuery>,
+) -> Answer<Ports> {
+    answer(workspace::ports(&node, &name, query).await?)
 }
 
 /// A byte stream to a port of a workspace, waking it where it is frozen.

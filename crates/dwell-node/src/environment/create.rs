@@ -113,6 +113,7 @@ pub(super) async fn forget(context: &mut Context) -> Result<(), Problem> {
     }
     crate::travel::forget_staged(node, &context.environment).await;
     node.store.forget_sessions(&id).await.or_problem()?;
+    crate::forward::let_go(node, id.as_str()).await?;
     node.store.forget_environment(&id).await.or_problem()?;
     node.facts.forget(&id);
     crate::remote::standin::forget(node, &id);

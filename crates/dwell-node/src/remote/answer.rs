@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::doors::Stream;
 use crate::node::Node;
 use crate::problem::OrProblem;
 use crate::world;
@@ -137,6 +138,35 @@ async fn serve(
                 }
                 Err(problem) => refuse(arrival, &problem),
             }
+        }
+    }
+}
+
+/// A stream to a port of a service of an environment of this node, for its user.
+pub(crate) async fn reach(
+    node: &Node,
+    environment: &Environment,
+    service: &ServiceName,
+    port: u16,
+) -> Result<Box<dyn Stream>, Problem> {
+    let no = |why: &str| {
+        let label = environment.label();
+        let message = format!("service `{service}` of `{label}` took no connection: {why}");
+        Problem::new(Code::NotRunning, message)
+    };
+    match find(node, &Caller::User, &environment.id, service, port).await? {
+        Place::Here(address) => match timeout(CONNECT_LIMIT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                let _ = stream.set_nodelay(true);
+                Ok(Box::new(stream))
+            }
+            Ok(Err(error)) => Err(no(&error.to_string())),
+            Err(_) => Err(no("it did not answer in time")),
+        },
+        Place::There(name, part) => {
+            let (environment, service) = (part, service.clone());
+            let target = Target::Service { environment, service, port, datagrams: false };
+            Ok(Box::new(node.remotes.dial(&name, &target).await?))
         }
     }
 }

@@ -13,11 +13,12 @@ use dwell_api::{Code, Problem};
 use dwell_core::workspace::Workspace;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::exec::awake;
-use super::{current, find, given};
+use super::{current, find, given, inside};
 use crate::api::{Refusal, switching, upgrade_of};
+use crate::doors::Stream;
 use crate::node::Node;
 
 /// How long a connection may take, and a server that is just starting.
@@ -37,7 +38,10 @@ pub(crate) async fn dial(
         let _held = lock.lock().await;
         given::admit(&node, &it, key)?;
     }
-    let mut far = connect(&node, &it, dial.port).await?;
+    let mut far: Box<dyn Stream> = match dial.inside {
+        true => anywhere(&node, &it, dial.port).await?,
+        false => Box::new(connect(&node, &it, dial.port).await?),
+    };
     tokio::spawn(async move {
         if let Ok(near) = upgrade.await {
             // What goes wrong is for both ends to see.
@@ -45,6 +49,23 @@ pub(crate) async fn dial(
         }
     });
     Ok(switching(DIAL))
+}
+
+/// Connects at the workspace's own address, else from inside: many programs take connections from
+/// there only.
+async fn anywhere(node: &Node, it: &Workspace, port: u16) -> Result<Box<dyn Stream>, Problem> {
+    let container = current(it, node.world.of_workspace(&it.id));
+    let address = container.and_then(|found| found.addresses.get(&it.network()).copied());
+    if let Some(address) = address {
+        let place = SocketAddr::new(IpAddr::from(address), port);
+        let tried = timeout(LIMIT, TcpStream::connect(place)).await;
+        if let Ok(Ok(stream)) = tried {
+            // Without it small pieces are only later.
+            let _ = stream.set_nodelay(true);
+            return Ok(Box::new(stream));
+        }
+    }
+    Ok(Box::new(inside::dial(node, it, port).await?))
 }
 
 async fn connect(node: &Node, it: &Workspace, port: u16) -> Result<TcpStream, Problem> {

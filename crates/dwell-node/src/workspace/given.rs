@@ -67,6 +67,11 @@ pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Probl
     make_host_key(&directory.join(HOST_KEY_FILE), it.name.as_str()).await.or_problem()
 }
 
+/// Puts the binary of now in place of an older one.
+pub(super) async fn renew(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    binary(&directory(node, it).join(BINARY)).await
+}
+
 /// Lets a key log in, from now on.
 pub(super) fn admit(node: &Node, it: &Workspace, key: &PublicKey) -> Result<(), Problem> {
     let path = directory(node, it).join(AUTHORIZED_KEYS_FILE);

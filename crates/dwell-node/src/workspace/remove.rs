@@ -11,6 +11,7 @@ use dwell_core::observed::label;
 use dwell_core::workspace::{Desired, Kept, Workspace};
 
 use super::{find, losses, save};
+use crate::forward;
 use crate::node::Node;
 use crate::operation::fault;
 use crate::problem::{OrProblem, file};
@@ -86,6 +87,7 @@ async fn finish(node: Arc<Node>, id: WorkspaceId) {
 /// Removes everything of a destroyed workspace but its home and its own files.
 pub(super) async fn clear(node: &Node, it: &mut Workspace) -> Result<(), Problem> {
     take_down(node, it).await?;
+    forward::let_go(node, it.id.as_str()).await?;
     it.subnet = None;
     it.kept = it.kept.map(|kept| Kept { cleared: true, ..kept });
     save(node, it).await
