@@ -106,7 +106,7 @@ mod tests {
             };
             tokio::join!(echo, client);
             drop(listener);
-            let refused = dial(&link, port).await.unwrap_err();
+            let refused = dial(&link, port).await.err().unwrap();
             assert!(matches!(&refused, InsideError::Refused(why) if why.contains("refused")));
         }
         drop(link);

@@ -180,7 +180,11 @@ fn the_daemon_holds_forwards_until_they_are_stopped() {
     // They come back with the daemon, at the same ports; one that is taken says so, and comes
     // back as soon as it is free.
     home.dwell(["node", "stop"]).ok();
-    let blocker = TcpListener::bind(("127.0.0.1", two)).unwrap();
+    let mut blocker = None;
+    wait_until(LIMIT, "the port is free", || {
+        blocker = TcpListener::bind(("127.0.0.1", two)).ok();
+        blocker.is_some()
+    });
     home.dwell(["ws", "rename", "box", "red"]).ok();
     wait_until(LIMIT, "it is reached again", || ask(one, "b").is_some());
     let listed = home.dwell(["forward", "ls"]);
