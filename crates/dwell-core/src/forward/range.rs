@@ -21,7 +21,10 @@ impl PortRange {
     /// Ports that something listens at.
     pub(super) fn far(text: &str) -> Result<Self, ForwardError> {
         let refused = || ForwardError::Port(text.to_owned());
-        let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+        let port = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u16>().ok().filter(|port| digits && *port > 0)
+        };
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let (first, last) = (port(first).ok_or_else(refused)?, port(last).ok_or_else(refused)?);
         if first > last { Err(refused()) } else { Ok(Self { first, last }) }
