@@ -8,8 +8,7 @@ use axum::response::Response;
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{
     Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, OnNode, Ports, PortsQuery,
-    RestoreWorkspace,
-    Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
+    RestoreWorkspace, Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
 };
 use dwell_api::{Event, Problem};
 use dwell_core::workspace::Status;

@@ -9,7 +9,6 @@ use dwell_core::observed::State;
 use dwell_core::workspace::{GIVEN, Workspace};
 use dwell_drivers::docker::ExecSpec;
 use dwell_drivers::listening::look;
-use futures_util::StreamExt;
 
 use super::change::not_running;
 use super::exec::awake;
@@ -39,21 +38,9 @@ async fn inside(node: &Node, it: &Workspace) -> Result<Vec<Listener>, Problem> {
         user: Some("0".to_owned()),
         ..ExecSpec::default()
     };
-    let asked = async {
-        let mut running = node.engine.exec(&it.container(), spec).await.or_problem()?;
-        let (mut said, mut complaint) = (Vec::new(), Vec::new());
-        while let Some(piece) = running.output.next().await {
-            let piece = piece.or_problem()?;
-            let into = if piece.stderr { &mut complaint } else { &mut said };
-            into.extend_from_slice(&piece.bytes);
-        }
-        serde_json::from_slice(&said).map_err(|_| {
-            let complaint = String::from_utf8_lossy(&complaint).trim().to_owned();
-            unseen(it, &complaint)
-        })
-    };
-    let late = || Problem::new(Code::Timeout, format!("`{}` did not answer in time", it.name));
-    tokio::time::timeout(LIMIT, asked).await.unwrap_or_else(|_| Err(late()))
+    let said = node.engine.run_inside(&it.container(), spec, None, LIMIT).await.or_problem()?;
+    serde_json::from_slice(&said.stdout)
+        .map_err(|_| unseen(it, String::from_utf8_lossy(&said.stderr).trim()))
 }
 
 /// Reads its tables from here. Processes are known there by other numbers.
