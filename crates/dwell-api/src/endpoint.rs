@@ -82,6 +82,8 @@ endpoints! {
     DIAL = "/v1/remotes/{remote}/dial";
     /// GET: what runs on this machine and what is left of it.
     MACHINE = "/v1/machine";
+    /// POST: builds a workspace image.
+    IMAGES = "/v1/images";
     /// POST: the ports that images say, which are pulled first where that is asked.
     IMAGE_PORTS = "/v1/images/ports";
     /// POST: lets another node in over a mesh, and tells where.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::environment::Environment;
+use crate::image::BuiltImage;
 use crate::problem::Problem;
 use crate::workspace::Workspace;
 
@@ -66,6 +67,9 @@ pub struct Outcome {
     /// The workspace as it is now, where the operation was on one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<Box<Workspace>>,
+    /// The image that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<BuiltImage>,
     /// Whether anything had to be done.
     pub changed: bool,
     /// One sentence for people.

@@ -8,7 +8,7 @@ use dwell_core::admission::Capacity;
 use dwell_core::compose::Specification;
 use dwell_core::environment::Origin;
 use dwell_core::remote::{MeshAddress, Remote};
-use dwell_core::{EnvironmentId, EnvironmentName, NodeId, ServiceName};
+use dwell_core::{EnvironmentId, EnvironmentName, NodeId, NodeName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -241,6 +241,16 @@ pub struct SeenEnvironment {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Object)]
     pub origin: Option<Origin>,
+}
+
+/// Where something is made.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams, ToSchema)]
+pub struct OnNode {
+    /// Another node; the one that is asked when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
+    pub node: Option<NodeName>,
 }
 
 /// All that a node shows at one moment; the lines of [`crate::endpoint::WATCH`].

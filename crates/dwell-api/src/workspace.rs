@@ -104,16 +104,6 @@ pub struct CreateWorkspace {
     pub environments: Vec<EnvironmentRef>,
 }
 
-/// Where a workspace is made.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams, ToSchema)]
-pub struct OnNode {
-    /// Another node; the one that is asked when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[param(value_type = Option<String>)]
-    #[schema(value_type = Option<String>)]
-    pub node: Option<NodeName>,
-}
-
 /// What to change of a workspace.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "change", rename_all = "snake_case")]

@@ -229,6 +229,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::REMOTE_MACHINE, get(remote::machine_of))
         .route(endpoint::DIAL, post(remote::dial))
         .route(endpoint::MACHINE, get(remote::machine))
+        .route(endpoint::IMAGES, post(workspace::build_image))
         .route(endpoint::IMAGE_PORTS, post(remote::image_ports))
         .route(endpoint::MESH, post(remote::introduce))
         .route(endpoint::MESH_FORGET, post(remote::forget))
@@ -372,6 +373,7 @@ pub(crate) async fn serve(
         remote::rsync,
         workspace::list,
         workspace::create,
+        workspace::build_image,
         workspace::one,
         workspace::change,
         workspace::losses,

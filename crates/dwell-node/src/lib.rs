@@ -12,6 +12,7 @@ mod environment;
 mod exec;
 mod facts;
 mod forward;
+mod image;
 mod ingress;
 mod leftover;
 mod listeners;

@@ -162,7 +162,7 @@ impl Node {
             environment: environment.map(Box::new),
             changed: true,
             summary,
-            workspace: None,
+            ..Outcome::default()
         })
     }
 

@@ -210,7 +210,7 @@ async fn outcome(
 ) -> Result<Outcome, Problem> {
     look_at_workspace(node, &it.id).await.or_problem()?;
     let workspace = Some(Box::new(see(node, it).await?));
-    Ok(Outcome { environment: None, workspace, changed, summary })
+    Ok(Outcome { workspace, changed, summary, ..Outcome::default() })
 }
 
 /// The labels of everything that is made for a workspace.

@@ -60,6 +60,10 @@ pub(super) async fn elsewhere(
                 None => next.run(request).await,
             }
         }
+        ["v1", "images"] => match workspace::image(&node, request).await {
+            Ok(response) => response,
+            Err(request) => next.run(request).await,
+        },
         ["v1", "workspaces", rest @ ..] => match workspace::elsewhere(&node, request, rest).await {
             Ok(response) => response,
             Err(request) => next.run(request).await,

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::event::Outcome;
+use dwell_api::image::BuildImage;
+use dwell_api::remote::OnNode;
 use dwell_api::workspace::{
-    Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, OnNode, Ports, PortsQuery,
-    RestoreWorkspace, Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
+    Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, Ports, PortsQuery, RestoreWorkspace,
+    Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
 };
 use dwell_api::{Event, Problem};
 use dwell_core::workspace::Status;
@@ -16,7 +18,7 @@ use dwell_core::workspace::Status;
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, operate};
 use crate::node::Node;
 use crate::operation::Operation;
-use crate::{workspace, world};
+use crate::{image, workspace, world};
 
 /// Runs what ends with an outcome as an operation.
 async fn run<F, W>(node: Arc<Node>, key: String, call: String, work: W) -> Result<Response, Refusal>
@@ -161,4 +163,25 @@ pub(super) async fn dial(
     request: Request,
 ) -> Result<Response, Refusal> {
     workspace::dial(node, &name, request).await
+}
+
+/// Builds a workspace image, here or on another node, unless the one that is there is fresh.
+#[utoipa::path(post, path = "/v1/images", params(OnNode), request_body = BuildImage, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
+pub(super) async fn build_image(
+    State(node): Shared,
+    Query(query): Query<OnNode>,
+    Key(key): Key,
+    Json(request): Json<BuildImage>,
+) -> Result<Response, Refusal> {
+    if let Some(there) = query.node {
+        node.remotes.peer(&there)?;
+    }
+    let call = format!("image build {}:{}", request.repository, request.variant);
+    run(
+        node,
+        key,
+        call,
+        |node, operation| async move { image::build(&node, &operation, request).await },
+    )
+    .await
 }

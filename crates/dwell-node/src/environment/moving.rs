@@ -317,5 +317,10 @@ pub(crate) async fn moved(context: &Context) -> Result<Outcome, Problem> {
         }
     };
     let environment = whole::outcome(context, &moving).await;
-    Ok(Outcome { environment: environment.map(Box::new), changed: true, summary, workspace: None })
+    Ok(Outcome {
+        environment: environment.map(Box::new),
+        changed: true,
+        summary,
+        ..Outcome::default()
+    })
 }

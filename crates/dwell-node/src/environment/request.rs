@@ -472,5 +472,5 @@ async fn nothing_to_do(
     }
     let summary = format!("`{}` is up already", environment.label());
     let environment = Some(Box::new(node.see(environment).await));
-    Some(Outcome { environment, changed: false, summary, workspace: None })
+    Some(Outcome { environment, changed: false, summary, ..Outcome::default() })
 }

@@ -56,7 +56,7 @@ pub(crate) async fn destroy(
 }
 
 fn gone(summary: String) -> Outcome {
-    Outcome { environment: None, workspace: None, changed: true, summary }
+    Outcome { changed: true, summary, ..Outcome::default() }
 }
 
 /// Refuses to lose what nobody gave up.

@@ -1,12 +1,14 @@
 //! Arguments of the commands about workspace images.
 
 use clap::{Args, Subcommand};
+use dwell_core::NodeName;
 use dwell_core::image::{BuiltIn, DEFAULT_AGENTS, DEFAULT_BASE, ImageName, REPOSITORY, Variant};
 
 /// Build the images that workspaces are made from, and see whether they are fresh
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What an image is built from is in dwell itself; images are built by the engine of this machine.
+What an image is built from is in dwell itself; images are built by the engine of the machine that
+they are for.
 
 Examples:
   dwell image build
@@ -34,7 +36,8 @@ has stays until the container goes.
 Examples:
   dwell image build
   dwell image build docker --no-agents
-  dwell image build --force --pull")]
+  dwell image build --force --pull
+  dwell image build --node big")]
 pub(crate) struct Build {
     /// What is in it: base, docker (an engine with compose) or desktop (reached with VNC)
     #[arg(value_name = "VARIANT", default_value = "base")]
@@ -57,6 +60,9 @@ pub(crate) struct Build {
     /// The repository to tag it in
     #[arg(long, value_name = "NAME", default_value = REPOSITORY)]
     pub(crate) repository: ImageName,
+    /// Another node to build it on, see `dwell remote ls`
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<NodeName>,
 }
 
 /// List images that dwell built, and whether each is fresh

@@ -1,91 +1,42 @@
-//! `image`: building workspace images with this machine's engine, and telling whether they are
-//! fresh. No daemon takes part.
+//! `image`: building workspace images, and telling whether this machine's are fresh.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
-use dwell_api::{Code, Event, Problem, StepState};
-use dwell_core::image::{
-    DEFAULT_BASE, Freshness, HASH_LABEL, ImageName, Labels, Reason, Recipe, Variant,
-};
-use dwell_drivers::docker::{Engine, EngineError, Image};
+use dwell_api::image::BuildImage;
+use dwell_api::remote::OnNode;
+use dwell_api::{Code, Problem, endpoint};
+use dwell_core::image::{Freshness, HASH_LABEL, ImageName, Labels, Reason, Variant};
+use dwell_drivers::docker::{Engine, EngineError};
 use dwell_drivers::image::{self as images, ImageError, Wanted};
-use dwell_drivers::process::ProcessError;
 
 use super::Context;
+use super::operation::operate;
 use crate::arguments::image as arguments;
 use crate::arguments::image::ImageAction;
 use crate::failure::{Ended, Failure};
-use crate::output::image::{self as show, Built, Checked, Listed};
+use crate::output::image::{self as show, Checked, Listed};
 
 /// Runs `image`.
 pub(crate) async fn run(it: arguments::Image, context: &Context) -> Ended {
-    let engine = Engine::locate().await.map_err(engine_problem)?;
     match it.action {
-        ImageAction::Build(it) => build(it, &engine, context).await,
-        ImageAction::Ls(_) => ls(&engine, context).await,
-        ImageAction::Check(it) => check(it, &engine, context).await,
+        ImageAction::Build(it) => build(it, context).await,
+        ImageAction::Ls(_) => ls(&engine().await?, context).await,
+        ImageAction::Check(it) => check(it, &engine().await?, context).await,
     }
 }
 
-async fn build(it: arguments::Build, engine: &Engine, context: &Context) -> Ended {
-    let wanted = Wanted { variant: it.variant, base: it.base.clone(), agents: it.wanted_agents() };
-    let tag = tag(&it.repository, it.variant);
-    let found = engine.image(&tag).await.map_err(engine_problem)?;
-    let labels = found.as_ref().and_then(images::labels);
-    if it.pull {
-        images::provide_base(engine, &wanted.base, true).await.map_err(problem)?;
-    }
-    let recipe = wanted.recipe(engine).await.map_err(problem)?;
-    let freshness = recipe.freshness(labels.as_ref());
-    if let Some(image) = found.filter(|_| freshness == Freshness::Fresh && !it.force) {
-        let hash = labels.map(|labels| labels.hash).unwrap_or_default();
-        let built = Built { tag, built: false, hash, size: image.size, seconds: None };
-        context.output.result(&built, |built, _| show::built(built))?;
-        return Ok(0);
-    }
-    freshness.reasons().iter().for_each(|why| context.output.note(&format!("{tag}: {why}")));
-    images::provide_base(engine, &wanted.base, false).await.map_err(problem)?;
-    // Only now is it certain that the base has an id.
-    let recipe = wanted.recipe(engine).await.map_err(problem)?;
-    let began = Instant::now();
-    let image = built(engine, &it.repository, &recipe, it.force, context).await?;
-    let seconds = Some(began.elapsed().as_secs());
-    let built = Built { tag, built: true, hash: recipe.hash(), size: image.size, seconds };
-    context.output.result(&built, |built, _| show::built(built))?;
+async fn build(it: arguments::Build, context: &Context) -> Ended {
+    let path = endpoint::query(endpoint::IMAGES, &OnNode { node: it.node.clone() });
+    let agents = it.wanted_agents();
+    let arguments::Build { variant, base, repository, force, pull, .. } = it;
+    let body = BuildImage { variant, base, agents, repository, force, pull };
+    let mut client = context.connect().await?;
+    let outcome = operate(context, &mut client, &path, &body, None).await?;
+    let image = outcome.image.ok_or_else(|| {
+        Problem::new(Code::Internal, "the daemon does not tell what became of the image")
+    })?;
+    context.output.result(&image, |image, _| show::built(image))?;
     Ok(0)
-}
-
-/// Builds an image and shows how that goes on; a Ctrl-C ends it.
-async fn built(
-    engine: &Engine,
-    repository: &ImageName,
-    recipe: &Recipe,
-    afresh: bool,
-    context: &Context,
-) -> Result<Image, Failure> {
-    let mut progress = context.output.progress();
-    let step = format!("building {}", tag(repository, recipe.variant));
-    progress.event(&Event::Step { step: step.clone(), state: StepState::Started });
-    let build = images::build(engine, repository, recipe, afresh, |line| {
-        progress.event(&Event::Output { line });
-    });
-    let ended = tokio::select! {
-        ended = build => ended.map_err(|error| Failure::from(problem(error))),
-        _ = tokio::signal::ctrl_c() => {
-            Err(Problem::new(Code::Interrupted, "the build was interrupted").into())
-        }
-    };
-    match ended {
-        Ok(image) => {
-            progress.event(&Event::Step { step, state: StepState::Done });
-            Ok(image)
-        }
-        Err(failure) => {
-            progress.finish();
-            Err(failure)
-        }
-    }
 }
 
 async fn ls(engine: &Engine, context: &Context) -> Ended {
@@ -150,26 +101,15 @@ fn tag(repository: &ImageName, variant: Variant) -> String {
     format!("{repository}:{variant}")
 }
 
+async fn engine() -> Result<Engine, Problem> {
+    Engine::locate().await.map_err(engine_problem)
+}
+
+/// Asking what an image would be fails with the engine, or where files cannot be read.
 fn problem(error: ImageError) -> Problem {
-    let message = error.to_string();
     match error {
         ImageError::Engine(error) => engine_problem(error),
-        ImageError::Process(ProcessError::Missing { .. }) => {
-            Problem::new(Code::ToolMissing, message).hint("install Docker's command line")
-        }
-        ImageError::Process(ProcessError::TimedOut { .. }) => Problem::new(Code::Timeout, message),
-        ImageError::Process(_) => Problem::new(Code::ToolFailed, message),
-        ImageError::Base { base, .. } => {
-            Problem::new(Code::NotFound, message).hint(if base.as_str() == DEFAULT_BASE {
-                "name an image that is here: --base debian:bookworm"
-            } else {
-                "name an image that is here, or one that can be pulled"
-            })
-        }
-        ImageError::Files(_) => Problem::new(Code::State, message),
-        ImageError::Failed { told, .. } => Problem::new(Code::ToolFailed, message)
-            .details(told)
-            .hint("--verbose shows all that the build writes"),
+        other => Problem::new(Code::State, other.to_string()),
     }
 }
 

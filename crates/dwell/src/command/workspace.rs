@@ -4,8 +4,9 @@ mod destroy;
 mod exec;
 
 use dwell_api::event::Outcome;
+use dwell_api::remote::OnNode;
 use dwell_api::workspace::{
-    Change, CreateWorkspace, ListWorkspaces, OnNode, RestoreWorkspace, Workspace as Shown,
+    Change, CreateWorkspace, ListWorkspaces, RestoreWorkspace, Workspace as Shown,
 };
 use dwell_api::{Code, Problem, endpoint};
 use dwell_core::WorkspaceName;

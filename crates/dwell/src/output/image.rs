@@ -1,5 +1,6 @@
 //! How workspace images look.
 
+use dwell_api::image::BuiltImage;
 use dwell_core::image::Recipe;
 use dwell_drivers::docker::Image;
 use serde::Serialize;
@@ -7,22 +8,6 @@ use serde::Serialize;
 use super::remote::size;
 use super::show::age;
 use super::{Style, Table};
-
-/// What became of a wish for an image.
-#[derive(Debug, Serialize)]
-pub(crate) struct Built {
-    /// Its tag.
-    pub(crate) tag: String,
-    /// Whether it was built; false when it was fresh.
-    pub(crate) built: bool,
-    /// The hash of what it is built from.
-    pub(crate) hash: String,
-    /// Its size in bytes.
-    pub(crate) size: u64,
-    /// How long the build took.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) seconds: Option<u64>,
-}
 
 /// One image of a list.
 #[derive(Debug, Serialize)]
@@ -69,7 +54,7 @@ pub(crate) struct Checked {
 }
 
 /// The end of `image build`.
-pub(crate) fn built(built: &Built) -> String {
+pub(crate) fn built(built: &BuiltImage) -> String {
     let what = if built.built { "built" } else { "fresh" };
     format!("{} is {what}, {}\n", built.tag, size(built.size))
 }

@@ -6,7 +6,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use dwell_api::workspace::{CreateWorkspace, OnNode, Workspace as Shown};
+use dwell_api::remote::OnNode;
+use dwell_api::workspace::{CreateWorkspace, Workspace as Shown};
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::NodeName;
 
@@ -54,12 +55,29 @@ async fn node_of(node: &Arc<Node>, name: &str, is_kept: bool) -> Result<Option<N
 
 /// A new workspace, where it is asked for on another node.
 async fn create(node: &Arc<Node>, request: Request) -> Result<Response, Request> {
-    let query = axum::extract::Query::<OnNode>::try_from_uri(request.uri()).ok();
-    let Some(there) = query.and_then(|query| query.0.node) else { return Err(request) };
-    if request.method() != Method::POST || node.remotes.peer(&there).is_err() {
-        return Err(request);
-    }
+    let Some(there) = named(node, &request) else { return Err(request) };
     Ok(create_there(node, &there, request).await.unwrap_or_else(IntoResponse::into_response))
+}
+
+/// A new image, where it is asked for on another node.
+pub(super) async fn image(node: &Arc<Node>, request: Request) -> Result<Response, Request> {
+    let Some(there) = named(node, &request) else { return Err(request) };
+    Ok(passed(node, &there, without_query(request), endpoint::IMAGES).await)
+}
+
+/// The node that a request to make something names, where it is one that is known.
+fn named(node: &Node, request: &Request) -> Option<NodeName> {
+    let query = axum::extract::Query::<OnNode>::try_from_uri(request.uri()).ok()?;
+    let there = query.0.node?;
+    (request.method() == Method::POST && node.remotes.peer(&there).is_ok()).then_some(there)
+}
+
+/// There it is not to be passed on again.
+fn without_query(mut request: Request) -> Request {
+    if let Ok(path) = request.uri().path().parse() {
+        *request.uri_mut() = path;
+    }
+    request
 }
 
 async fn create_there(
@@ -67,14 +85,13 @@ async fn create_there(
     there: &NodeName,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = without_query(request).into_parts();
     let body = axum::body::to_bytes(body, BODY_MAX).await;
     let body = body.map_err(|e| Problem::new(Code::Usage, e.to_string()))?;
     // What is not understood is said by the node that it is for.
     if let Ok(asked) = serde_json::from_slice::<CreateWorkspace>(&body) {
         workspace::refuse_taken(node, &asked.name).await?;
     }
-    parts.uri = axum::http::Uri::from_static(endpoint::WORKSPACES);
     let request = Request::from_parts(parts, Body::from(body));
     Ok(pass(node, there, request, endpoint::WORKSPACES).await?)
 }

@@ -74,7 +74,12 @@ pub(super) async fn already_there(node: &Arc<Node>, subject: &Subject, wanted: &
             node.remotes.shown_now(there, &node.id, seen.environment.clone())
         }
     };
-    Outcome { environment: Some(Box::new(environment)), changed: false, summary, workspace: None }
+    Outcome {
+        environment: Some(Box::new(environment)),
+        changed: false,
+        summary,
+        ..Outcome::default()
+    }
 }
 
 /// Checks all that can be known before anything is done, and gives what the operation needs.
