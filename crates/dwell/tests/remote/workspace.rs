@@ -116,7 +116,7 @@ fn a_name_that_two_nodes_have_is_told_apart_by_identity() {
 #[test]
 fn an_image_is_built_by_the_engine_of_the_node_that_it_is_for() {
     let Some(bench) = Bench::one() else { return };
-    bench.host().docker(&["tag", "busybox:latest", "only-there:1"]).ok();
+    bench.host().docker(["tag", "busybox:latest", "only-there:1"]).ok();
     let build = ["image", "build", "--no-agents", "--base", "only-there:1"];
     let here = bench.home.dwell(build);
     assert!(here.fails_with(3).contains("only-there:1 is not here"), "{here:?}");
