@@ -23,6 +23,7 @@ pub mod prepare;
 pub mod published;
 pub mod remote;
 pub mod resolver;
+pub mod settings;
 pub mod tree;
 pub mod trust;
 pub mod volume;
