@@ -24,7 +24,7 @@ pub use collect::{
 pub use homes::{Homes, Replaced, windows_home};
 pub use path::{HomePath, HomePathError};
 pub use prepare::{Prepared, Report, prepare};
-pub use replace::{Digest, Fate, Present, RECORD, Record, decide, union};
+pub use replace::{Digest, Entry, Fate, Present, RECORD, Record, decide, union};
 
 /// A text that is not of the format that its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,13 @@ pub struct Settings {
     /// The programs that they run.
     #[serde(default)]
     pub programs: Vec<Program>,
+    /// Files and directories, below the home, of which nothing is known now: those that are there
+    /// stay.
+    #[serde(default)]
+    pub unknown: Vec<String>,
+    /// Whether private keys were asked for; if not, those that are there stay.
+    #[serde(default)]
+    pub keys: bool,
 }
 
 /// Asks for settings to be put into a workspace.

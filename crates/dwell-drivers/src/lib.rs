@@ -15,6 +15,7 @@ pub mod machine;
 pub mod mesh;
 pub mod process;
 pub mod session;
+pub mod settings;
 pub mod ssh;
 pub mod tmux;
 pub mod tree;

@@ -142,6 +142,7 @@ fn yaml(text: &str, homes: &Homes, keys: bool) -> Changed {
         if bare.starts_with('#') {
             out.push_str(line);
         } else if !keys && (secret::is_secret_value(key, value) || names_secret(value)) {
+            let key = if key.is_empty() { "a variable" } else { key };
             out.push_str(&format!("# dwell left {key} out: it is a secret\n"));
             changed.report.withheld.push(key.to_owned());
         } else {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::HomePath;
+use super::{HomePath, Settings};
 
 /// Where a workspace's home says what was put into it, below the home.
 pub const RECORD: &str = ".local/state/dwell/settings.json";
@@ -26,7 +26,35 @@ impl Digest {
 pub struct Record {
     /// The files.
     #[serde(default)]
-    pub files: BTreeMap<HomePath, Digest>,
+    pub files: BTreeMap<HomePath, Entry>,
+}
+
+/// A file that was put into a home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// As it was put there.
+    pub digest: Digest,
+    /// Whether it is a private key.
+    #[serde(default)]
+    pub private_key: bool,
+}
+
+impl Record {
+    /// The files that were put there and are not among those that are pushed now.
+    pub fn gone<'a>(&'a self, settings: &'a Settings) -> impl Iterator<Item = &'a HomePath> {
+        let pushed: BTreeSet<&HomePath> = settings.files.iter().map(|file| &file.path).collect();
+        let is_unknown = |path: &HomePath| {
+            settings.unknown.iter().any(|place| {
+                path.as_str()
+                    .strip_prefix(place.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        let gone = self.files.iter().filter(move |(path, entry)| {
+            !pushed.contains(path) && !is_unknown(path) && (settings.keys || !entry.private_key)
+        });
+        gone.map(|(path, _)| path)
+    }
 }
 
 /// What is at a file's place.
@@ -144,6 +172,21 @@ mod tests {
         assert_eq!(decide(Some(&b), &Present::Nothing, Some(&a), true), Fate::New);
         assert_eq!(decide(Some(&b), &Present::Other, None, true), Fate::InTheWay);
         assert_ne!(a, Digest::of(b"a", true));
+    }
+
+    #[test]
+    fn only_what_is_known_to_be_gone_is_gone() {
+        let entry = |private_key| Entry { digest: Digest::of(b"a", false), private_key };
+        let files = [("a", false), ("b/c", false), ("bc", false), ("key", true)];
+        let files = files.map(|(path, private_key)| (path.parse().unwrap(), entry(private_key)));
+        let record = Record { files: files.into_iter().collect() };
+        let mut settings = Settings { unknown: vec!["b".to_owned()], ..Settings::default() };
+        let gone = |settings: &Settings| {
+            record.gone(settings).map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(gone(&settings), "a bc");
+        settings.keys = true;
+        assert_eq!(gone(&settings), "a bc key");
     }
 
     #[test]

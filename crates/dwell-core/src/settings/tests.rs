@@ -99,7 +99,7 @@ fn settings_of_aider_follow() {
     assert_eq!(
         text(&prepared),
         "model: gpt-5\n# dwell left openai-api-key out: it is a secret\nread: /home/dev/rules.md\n\
-         set-env:\n# dwell left  out: it is a secret\n"
+         set-env:\n# dwell left a variable out: it is a secret\n"
     );
 }
 

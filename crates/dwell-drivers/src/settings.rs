@@ -1,0 +1,9 @@
+//! A person's settings: gathering the files on the person's machine, and putting them in place in a
+//! workspace, from inside.
+
+mod apply;
+mod collect;
+mod home;
+
+pub use apply::{ApplyError, apply};
+pub use collect::{Collected, LeftOut, collect};
