@@ -147,6 +147,8 @@ endpoints! {
     WORKSPACE_DESTROY = "/v1/workspaces/{workspace}/destroy";
     /// POST: makes it again of the home that was kept (events).
     WORKSPACE_RESTORE = "/v1/workspaces/{workspace}/restore";
+    /// POST: puts a person's settings into it.
+    WORKSPACE_SETTINGS = "/v1/workspaces/{workspace}/settings";
     /// POST with an upgrade: runs a command in it.
     WORKSPACE_EXEC = "/v1/workspaces/{workspace}/exec";
     /// POST with an upgrade: a byte stream to a port of a workspace.

@@ -260,6 +260,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::WORKSPACE_LOSSES, get(workspace::losses))
         .route(endpoint::WORKSPACE_DESTROY, post(workspace::destroy))
         .route(endpoint::WORKSPACE_RESTORE, post(workspace::restore))
+        .route(endpoint::WORKSPACE_SETTINGS, post(workspace::settings))
         .route(endpoint::WORKSPACE_EXEC, post(workspace::exec))
         .route(endpoint::WORKSPACE_DIAL, post(workspace::dial))
         .route(endpoint::WORKSPACE_PORTS, get(workspace::ports))
@@ -379,6 +380,7 @@ pub(crate) async fn serve(
         workspace::losses,
         workspace::destroy,
         workspace::restore,
+        workspace::settings,
         workspace::exec,
         workspace::dial,
         workspace::ports,

@@ -13,6 +13,7 @@ mod network;
 mod ports;
 mod reconcile;
 mod remove;
+mod settings;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -40,6 +41,7 @@ pub(crate) use network::{follow, let_go};
 pub(crate) use ports::ports;
 pub(crate) use reconcile::{Tries, reconcile};
 pub(crate) use remove::destroy;
+pub(crate) use settings::push;
 
 /// The record again, beside the workspace's other files.
 const RECORD_FILE: &str = "workspace.json";

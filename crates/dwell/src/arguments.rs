@@ -67,7 +67,7 @@ Work:
 
 Project and machine:
   init         Write a dwell.toml for the project
-  config       Show the project's configuration
+  config       Show the project's configuration, or have your own settings follow you
   trust        Trust the commands that a project wants to run
   setup        Let the system resolve dwell's names, and start dwell with the machine
   doctor       Look for what does not work, and say what to do
@@ -222,6 +222,8 @@ pub(crate) enum Command {
     WorkspaceInside,
     #[command(hide = true)]
     WorkspaceListening,
+    #[command(hide = true)]
+    WorkspaceSettings,
     #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }

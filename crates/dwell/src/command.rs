@@ -114,7 +114,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Merge(it) => work::merge(it, context).await,
         Command::Sync(it) => work::sync(it, context).await,
         Command::Pull(it) => work::pull(it, context).await,
-        Command::Config(it) => config::run(it, context),
+        Command::Config(it) => config::run(it, context).await,
         Command::Trust(it) => trust::run(it, context).await,
         Command::Setup(it) => setup::run(it, context).await,
         Command::Doctor(it) => doctor::run(it, context).await,
@@ -134,6 +134,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::WorkspaceInit => crate::roles::workspace_init(),
         Command::WorkspaceInside => crate::roles::workspace_inside(),
         Command::WorkspaceListening => crate::roles::workspace_listening(context),
+        Command::WorkspaceSettings => crate::roles::workspace_settings(),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }

@@ -54,6 +54,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::WorkspaceInit => roles::workspace_init(),
         Command::WorkspaceInside => roles::workspace_inside(),
         Command::WorkspaceListening => roles::workspace_listening(context),
+        Command::WorkspaceSettings => roles::workspace_settings(),
         Command::EmptyDirectory(place) => roles::empty_directory(&place),
         Command::Node(node) if let Some(background) = node.as_daemon() => {
             roles::daemon(context, background)

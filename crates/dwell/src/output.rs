@@ -7,6 +7,7 @@ pub(crate) mod progress;
 pub(crate) mod remote;
 #[cfg(test)]
 pub(crate) mod samples;
+pub(crate) mod settings;
 pub(crate) mod show;
 mod style;
 mod table;

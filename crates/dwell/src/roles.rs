@@ -1,6 +1,7 @@
 //! The roles that dwell starts itself in: the daemon, a session's shim, a relay, rsync's way to
 //! another node, the first process of a workspace.
 
+use std::io::BufRead;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -64,6 +65,21 @@ pub(crate) fn workspace_listening(context: &Context) -> Ended {
     };
     let seen = seen.map_err(|e| Problem::new(Code::State, format!("/proc cannot be read: {e}")))?;
     context.output.json(&seen)?;
+    Ok(0)
+}
+
+/// Puts settings in place that come on standard input, as whoever runs this; tells what became of
+/// them on standard output.
+pub(crate) fn workspace_settings() -> Ended {
+    let failed = |message: String| Problem::new(Code::State, message);
+    let home = std::env::home_dir().ok_or_else(|| failed("the home is not known".to_owned()))?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    let push = serde_json::from_str(&line).map_err(|e| {
+        failed(format!("settings are not understood at {}:{}", e.line(), e.column()))
+    })?;
+    let pushed = dwell_drivers::settings::apply(&home, &push).map_err(|e| failed(e.to_string()))?;
+    serde_json::to_writer(std::io::stdout().lock(), &pushed).map_err(std::io::Error::from)?;
     Ok(0)
 }
 

@@ -13,6 +13,7 @@ use dwell_api::workspace::{
     Workspace as Shown, WorkspaceDial, WorkspaceExec, WorkspaceLosses,
 };
 use dwell_api::{Event, Problem};
+use dwell_core::settings::{PushSettings, PushedSettings};
 use dwell_core::workspace::Status;
 
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, operate};
@@ -131,6 +132,17 @@ pub(super) async fn restore(
         workspace::restore(&node, &operation, &name, request).await
     })
     .await
+}
+
+/// Puts a person's settings into a workspace, at once or when it runs the next time. What was
+/// changed inside stays.
+#[utoipa::path(post, path = "/v1/workspaces/{workspace}/settings", params(("workspace" = String, Path)), request_body = PushSettings, responses((status = 200, body = PushedSettings)))]
+pub(super) async fn settings(
+    State(node): Shared,
+    Path(name): Path<String>,
+    Json(request): Json<PushSettings>,
+) -> Answer<PushedSettings> {
+    answer(workspace::push(&node, &name, request).await?)
 }
 
 /// Runs a command in a workspace, waking it where it is frozen: after the upgrade, frames both

@@ -8,7 +8,7 @@ use dwell_core::observed::State;
 use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
 
 use super::create::{container, limits, refuse_taken, resources, start};
-use super::{find, given, network, outcome, refuse_unfinished, save, state};
+use super::{find, given, network, outcome, refuse_unfinished, save, settings, state};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -60,7 +60,8 @@ async fn wake(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed
 pub(super) async fn bring(node: &Node, it: &mut Workspace) -> Result<Vec<String>, Problem> {
     let seen = state(node, it).await?;
     let mut notes = Vec::new();
-    match it.due(seen) {
+    let act = it.due(seen);
+    match act {
         None => {}
         Some(Act::Thaw) => node.engine.thaw(&it.container()).await.or_problem()?,
         Some(Act::Freeze) => node.engine.freeze(&it.container()).await.or_problem()?,
@@ -77,6 +78,9 @@ pub(super) async fn bring(node: &Node, it: &mut Workspace) -> Result<Vec<String>
             );
             notes.extend(begin(node, it).await?);
         }
+    }
+    if matches!(act, Some(Act::Thaw | Act::Start | Act::Make)) {
+        notes.extend(settings::catch_up(node, it).await);
     }
     Ok(notes)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Init {
     pub(crate) force: bool,
 }
 
-/// Show the project's configuration
+/// Show the project's configuration, or have your own settings follow you
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -39,7 +39,8 @@ pub(crate) struct Init {
 Examples:
   dwell config
   dwell config --schema > dwell.schema.json
-  dwell config init --name shop"
+  dwell config init --name shop
+  dwell config push --dry-run"
 )]
 pub(crate) struct Config {
     #[command(subcommand)]
@@ -56,6 +57,41 @@ pub(crate) struct Config {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigAction {
     Init(Init),
+    Push(Push),
+}
+
+/// Bring your settings of git, ssh and coding agents into workspaces
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It takes git's and ssh's configuration, known hosts, public keys, and what agents document as their
+settings; never credentials, transcripts or caches. Paths of your home become the workspace's.
+Files that were changed inside since the last time stay as they are. Workspaces that do not run get
+theirs when they run again.
+
+Examples:
+  dwell config push --dry-run
+  dwell config push --to box
+  dwell config push --to box --force
+  dwell config push --home /Users/jane")]
+pub(crate) struct Push {
+    /// A workspace, a node for all of its workspaces, or `all`; may be repeated
+    #[arg(long, value_name = "WORKSPACE|NODE|all", default_value = "all")]
+    pub(crate) to: Vec<String>,
+    /// Only show what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Also replace files that were changed inside
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Also bring private ssh keys and secrets that settings hold; asks first
+    #[arg(long)]
+    pub(crate) include_keys: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// A home of yours on another machine, which settings name as well; may be repeated
+    #[arg(long, value_name = "DIR")]
+    pub(crate) home: Vec<String>,
 }
 
 /// Trust the commands that a project wants to run

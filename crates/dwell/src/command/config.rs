@@ -1,4 +1,6 @@
-//! `config` and `init`: the project's own configuration.
+//! `config` and `init`: the project's own configuration; and one's own settings for workspaces.
+
+pub(crate) mod push;
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -13,10 +15,12 @@ use crate::failure::Ended;
 use crate::output::{Style, Table};
 use crate::project;
 
-/// Shows the configuration or its schema, or writes a first one.
-pub(crate) fn run(it: Config, context: &Context) -> Ended {
-    if let Some(ConfigAction::Init(it)) = it.action {
-        return init(&it, context);
+/// Shows the configuration or its schema, writes a first one, or brings settings to workspaces.
+pub(crate) async fn run(it: Config, context: &Context) -> Ended {
+    match it.action {
+        Some(ConfigAction::Init(it)) => return init(&it, context),
+        Some(ConfigAction::Push(it)) => return push::run(it, context).await,
+        None => {}
     }
     if it.schema {
         let schema = serde_json::to_string_pretty(&schema()).map_err(std::io::Error::from)?;
