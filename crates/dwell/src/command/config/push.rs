@@ -65,7 +65,7 @@ pub(crate) async fn run(it: Push, context: &Context) -> Ended {
     for target in targets {
         let path = endpoint::fill(endpoint::WORKSPACE_SETTINGS, &[target.id.as_str()]);
         let answer = client.post::<_, PushedSettings>(&path, &idempotency_key()?, &body).await;
-        let (pushed, problem) = match answer.map_err(|error| Failure::from(error)) {
+        let (pushed, problem) = match answer.map_err(Failure::from) {
             Ok(pushed) => (pushed, None),
             // One that fails does not keep the others from theirs.
             Err(Failure::Problem(problem)) => (PushedSettings::default(), Some(*problem)),
