@@ -19,6 +19,8 @@ pub use image::{ImageError, ImageRef};
 pub use key::{PublicKey, PublicKeyError};
 pub use limits::{Limits, Sizing, SizingError};
 
+/// What the names of workspaces' bridges begin with, and no others.
+pub const BRIDGE: &str = "dw-";
 /// The user that works in a workspace.
 pub const USER: &str = "dev";
 /// The id of that user and of its group.
@@ -151,6 +153,11 @@ impl Workspace {
     /// The name in Docker of its own network.
     pub fn network(&self) -> String {
         format!("dwell-ws-{}", self.id)
+    }
+
+    /// What its machine calls the bridge of that network.
+    pub fn bridge(&self) -> String {
+        format!("{BRIDGE}{}", self.id)
     }
 
     /// The name in Docker of the volume that is its home.

@@ -5,6 +5,7 @@ pub mod command;
 pub mod compose;
 pub mod deploy;
 pub mod docker;
+pub mod firewall;
 pub mod git;
 pub mod handover;
 pub mod image;

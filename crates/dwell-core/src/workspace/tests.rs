@@ -94,6 +94,8 @@ fn images_that_are_options_or_commands_are_refused() {
 
 #[test]
 fn names_in_docker_hold_the_identity() {
+    let bridge = workspace().bridge();
+    assert!(bridge.len() <= 15 && bridge.starts_with(BRIDGE), "the kernel takes no more: {bridge}");
     let it = workspace();
     let id = it.id.as_str();
     assert_eq!(it.container(), format!("dwell-ws-box-{id}-1"));

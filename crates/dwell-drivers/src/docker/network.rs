@@ -12,6 +12,9 @@ use ipnet::Ipv4Net;
 
 use super::{Engine, EngineError, QUICK};
 
+/// The driver's option for what the machine calls the bridge.
+const BRIDGE_NAME: &str = "com.docker.network.bridge.name";
+
 /// A network as the engine has it.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -51,11 +54,12 @@ impl Engine {
             .collect())
     }
 
-    /// Makes a bridge network with this subnet. One of this name that is there already stays as
-    /// it is.
+    /// Makes a bridge network with this subnet, on a bridge that the machine calls so (15
+    /// characters at most). One of this name that is there already stays as it is.
     pub async fn create_network(
         &self,
         name: &str,
+        bridge: &str,
         subnet: Ipv4Net,
         labels: HashMap<String, String>,
     ) -> Result<(), EngineError> {
@@ -73,6 +77,7 @@ impl Engine {
             driver: Some("bridge".to_owned()),
             ipam: Some(Ipam { config: Some(vec![block]), ..Ipam::default() }),
             labels: Some(labels),
+            options: Some(HashMap::from([(BRIDGE_NAME.to_owned(), bridge.to_owned())])),
             ..NetworkCreateRequest::default()
         };
         let create = self.docker()?.create_network(request);

@@ -11,6 +11,7 @@ use dwell_core::environment::Environment;
 use dwell_core::observed::label;
 use dwell_core::workspace::{Desired, Workspace};
 use dwell_drivers::docker::Network;
+use dwell_drivers::firewall;
 
 use crate::environment::subnets;
 use crate::node::Node;
@@ -36,7 +37,19 @@ pub(super) async fn make(
     let Some(subnet) = it.subnet else {
         return Err(Problem::new(Code::Internal, "its network has no addresses"));
     };
-    node.engine.create_network(&it.network(), subnet, labels).await.or_problem()
+    let (name, bridge) = (it.network(), it.bridge());
+    let network = node.engine.create_network(&name, &bridge, subnet, labels);
+    let (network, ()) = tokio::join!(network, keep_apart());
+    network.or_problem()
+}
+
+/// The engine keeps networks apart too, only not at every moment; this takes root.
+async fn keep_apart() {
+    if rustix::process::geteuid().is_root()
+        && let Err(error) = firewall::keep_apart().await
+    {
+        tracing::warn!(%error, "only the engine keeps workspaces' networks apart");
+    }
 }
 
 /// The environment that somebody means, which is to be on this node.

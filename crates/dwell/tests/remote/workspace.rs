@@ -126,3 +126,23 @@ fn an_image_is_built_by_the_engine_of_the_node_that_it_is_for() {
     let nowhere = bench.home.dwell(build.iter().chain(&["--node", "nowhere"]));
     assert!(nowhere.fails_with(3).contains("no node `nowhere`"), "{nowhere:?}");
 }
+
+#[test]
+fn workspaces_are_kept_apart_also_while_the_engine_does_not() {
+    if !has_image() {
+        return;
+    }
+    let Some(bench) = Bench::start([HostPlan::new("one").images([IMAGE])]) else { return };
+    create(&bench, "red", "one").ok();
+    create(&bench, "blue", "one").ok();
+    let address = show(&bench, "red")["address"].as_str().unwrap().to_owned();
+    let ask = format!("timeout 2 bash -c 'head -c 3 < /dev/tcp/{address}/22'");
+    let kept = || sh(&bench, "blue", &ask);
+    assert_ne!(kept().code, Some(0), "{:?}", kept());
+    // As while it makes networks.
+    bench.host().shell("iptables -w 30 -F DOCKER-ISOLATION-STAGE-1").ok();
+    assert_ne!(kept().code, Some(0), "{:?}", kept());
+    assert_eq!(bench.home.dwell(["ssh", "red", "--", "echo here"]).ok(), "here");
+    bench.host().shell("iptables -w 30 -t mangle -F DWELL-APART").ok();
+    assert_eq!(kept().ok(), "SSH", "nothing else keeps them apart now");
+}
