@@ -161,6 +161,10 @@ endpoints! {
     FORWARDS = "/v1/forwards";
     /// POST: stops forwards.
     FORWARDS_STOP = "/v1/forwards/stop";
+    /// GET: what holds it awake, and when it is put to sleep. POST: changes when.
+    WORKSPACE_IDLE = "/v1/workspaces/{workspace}/idle";
+    /// POST: keeps it awake for a time, or takes that back.
+    WORKSPACE_KEEP = "/v1/workspaces/{workspace}/keep";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.
     TRUST = "/v1/trust";
 }

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod event;
 pub mod exec;
 pub mod forward;
+pub mod idle;
 pub mod image;
 pub mod moving;
 pub mod node;

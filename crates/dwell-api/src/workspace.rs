@@ -43,6 +43,9 @@ pub struct Workspace {
     pub environments: Vec<Joined>,
     /// The public host key of its ssh server.
     pub host_key: String,
+    /// Whether dwell put it to sleep for being idle; then being asked for something wakes it.
+    #[serde(default)]
+    pub slept: bool,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
     /// Until when its home is kept, once it is destroyed.

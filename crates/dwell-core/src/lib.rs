@@ -9,6 +9,7 @@ pub mod config;
 pub mod environment;
 pub mod forward;
 pub mod id;
+pub mod idle;
 pub mod image;
 pub mod ingress;
 pub mod listening;

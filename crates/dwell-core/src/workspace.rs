@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use crate::idle::{Phase, Settings, Tier};
 use crate::observed::State;
 use crate::{EnvironmentId, Generation, WorkspaceId, WorkspaceName};
 
@@ -140,11 +141,42 @@ pub struct Workspace {
     /// The public host key of its ssh server, as in `known_hosts`, once it is made.
     #[serde(default)]
     pub host_key: String,
+    /// How long it may be idle, as far as it differs from what the node has.
+    #[serde(default)]
+    pub idle: Settings,
+    /// Whether dwell put it to sleep: then being asked for something wakes it, also where it is
+    /// stopped.
+    #[serde(default)]
+    pub slept: bool,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
 }
 
 impl Workspace {
+    /// Notes what a person wants of it, who then has the last word.
+    pub fn want(&mut self, desired: Desired) {
+        (self.desired, self.slept) = (desired, false);
+    }
+
+    /// Puts it to sleep for being idle.
+    pub fn sleep(&mut self, tier: Tier) {
+        self.slept = true;
+        self.desired = match tier {
+            Tier::Freeze => Desired::Frozen,
+            Tier::Stop => Desired::Stopped,
+        };
+    }
+
+    /// What it does, as far as being idle is concerned.
+    pub fn phase(&self, seen: Option<State>) -> Phase {
+        match seen {
+            Some(State::Running | State::Restarting) => Phase::Running,
+            Some(State::Paused) if self.slept => Phase::Frozen,
+            Some(State::Paused) => Phase::Held,
+            _ => Phase::Stopped,
+        }
+    }
+
     /// The container's name in Docker.
     pub fn container(&self) -> String {
         format!("dwell-ws-{}-{}-{}", self.name, self.id, self.generation)

@@ -17,6 +17,7 @@ pub mod mesh;
 pub mod process;
 pub mod session;
 pub mod settings;
+pub mod signs;
 pub mod ssh;
 pub mod tmux;
 pub mod tree;

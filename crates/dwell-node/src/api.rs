@@ -4,6 +4,7 @@
 mod elsewhere;
 mod environment;
 mod forward;
+mod idle;
 mod node;
 mod remote;
 mod session;
@@ -267,6 +268,8 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SERVICE_DIAL, post(work::dial))
         .route(endpoint::FORWARDS, get(forward::list).post(forward::start))
         .route(endpoint::FORWARDS_STOP, post(forward::stop))
+        .route(endpoint::WORKSPACE_IDLE, get(idle::one).post(idle::set))
+        .route(endpoint::WORKSPACE_KEEP, post(idle::keep))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -388,6 +391,9 @@ pub(crate) async fn serve(
         forward::list,
         forward::start,
         forward::stop,
+        idle::one,
+        idle::set,
+        idle::keep,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

@@ -15,8 +15,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::api::{Refusal, switching, upgrade_of};
 use crate::carry::{Far, carry};
+use crate::idle::{Busy, Meter, Metered};
 use crate::node::Node;
 use crate::problem::OrProblem;
+
+/// That a workspace is used by a command in it.
+pub(crate) struct Used {
+    /// While it runs.
+    pub(crate) busy: Busy,
+    /// What is typed, where there is a terminal.
+    pub(crate) meter: Option<Meter>,
+}
 
 /// Starts the command and answers the upgrade.
 pub(crate) async fn serve(
@@ -38,7 +47,7 @@ pub(crate) async fn serve(
     }
     let container = find(&node, &environment, &exec).await?;
     let size = exec.size;
-    start(node, &container, spec(exec), size, upgrade).await
+    start(node, &container, spec(exec), size, upgrade, None).await
 }
 
 /// Starts a command in a container, and talks about it once the connection is upgraded.
@@ -48,6 +57,7 @@ pub(crate) async fn start(
     spec: ExecSpec,
     size: Option<(u16, u16)>,
     upgrade: hyper::upgrade::OnUpgrade,
+    used: Option<Used>,
 ) -> Result<Response, Refusal> {
     let running = node.engine.exec(container, spec).await.or_problem()?;
     if let Some((columns, rows)) = size {
@@ -55,10 +65,15 @@ pub(crate) async fn start(
         let _ = node.engine.resize_exec(&running.id, columns, rows).await;
     }
     tokio::spawn(async move {
-        match upgrade.await {
-            Ok(upgraded) => talk(node, TokioIo::new(upgraded), running).await,
-            Err(error) => tracing::debug!(%error, "an exec connection was not upgraded"),
+        let (busy, meter) = used.map_or((None, None), |used| (Some(used.busy), used.meter));
+        match (upgrade.await, meter) {
+            (Ok(upgraded), Some(meter)) => {
+                talk(node, Metered { stream: TokioIo::new(upgraded), meter }, running).await;
+            }
+            (Ok(upgraded), None) => talk(node, TokioIo::new(upgraded), running).await,
+            (Err(error), _) => tracing::debug!(%error, "an exec connection was not upgraded"),
         }
+        drop(busy);
     });
     Ok(switching(PROTOCOL))
 }

@@ -12,6 +12,7 @@ mod environment;
 mod exec;
 mod facts;
 mod forward;
+mod idle;
 mod image;
 mod ingress;
 mod leftover;

@@ -29,7 +29,7 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, forward, ingress, machine, mesh, rebuild, reconcile, remote, reserve};
+use crate::{api, forward, idle, ingress, machine, mesh, rebuild, reconcile, remote, reserve};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -187,7 +187,9 @@ async fn settle_then_watch(node: Arc<Node>) {
         tracing::error!(%problem, "unfinished operations were not settled");
     }
     node.operations.settled();
+    let sleeping = tokio::spawn(idle::run(node.clone()));
     reconcile::run(node).await;
+    sleeping.abort();
     watching.abort();
 }
 

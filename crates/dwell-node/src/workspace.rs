@@ -7,10 +7,12 @@ mod create;
 mod dial;
 mod exec;
 mod given;
+pub(crate) mod hook;
 mod inside;
 mod losses;
 mod network;
 mod ports;
+mod quiet;
 mod reconcile;
 mod remove;
 mod settings;
@@ -28,17 +30,20 @@ use dwell_core::{WorkspaceId, WorkspaceName};
 use dwell_store::StoreError;
 
 use crate::facts::{make_directory, write};
+use crate::idle::{self, Idle};
 use crate::node::{Node, invalid_name};
 use crate::problem::OrProblem;
 use crate::world::{EngineState, look_at_workspace};
 
-pub(crate) use change::change;
+pub(crate) use change::{change, settle_as};
 pub(crate) use create::{create, refuse_taken, restore};
 pub(crate) use dial::dial;
-pub(crate) use exec::exec;
+pub(crate) use exec::{awake, exec};
+pub(crate) use given::{BINARY, renew};
 pub(crate) use losses::losses;
 pub(crate) use network::{follow, let_go};
 pub(crate) use ports::ports;
+pub(crate) use quiet::quietly;
 pub(crate) use reconcile::{Tries, reconcile};
 pub(crate) use remove::destroy;
 pub(crate) use settings::push;
@@ -52,6 +57,8 @@ type Lock = Arc<tokio::sync::Mutex<()>>;
 #[derive(Default)]
 pub(crate) struct Workspaces {
     locks: Mutex<HashMap<String, Lock>>,
+    /// What is known of their use.
+    pub(crate) idle: Idle,
     /// Whether this binary can be the first process of any image.
     binary: tokio::sync::OnceCell<()>,
     insides: inside::Insides,
@@ -59,7 +66,7 @@ pub(crate) struct Workspaces {
 
 impl Workspaces {
     /// The lock of a workspace by its identity, or of a name under which one is made.
-    fn lock(&self, of: &str) -> Lock {
+    pub(crate) fn lock(&self, of: &str) -> Lock {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         if locks.len() > 4096 {
             locks.retain(|_, held| Arc::strong_count(held) > 1);
@@ -98,7 +105,7 @@ pub(crate) async fn is_here(node: &Node, name: &str, is_kept: bool) -> Result<bo
 }
 
 /// Writes a record, in the store and beside the workspace's files.
-async fn save(node: &Node, it: &Workspace) -> Result<(), Problem> {
+pub(crate) async fn save(node: &Node, it: &Workspace) -> Result<(), Problem> {
     match node.store.put_workspace(it).await {
         Err(StoreError::Exists) => return Err(exists(&it.name)),
         other => other.or_problem()?,
@@ -185,6 +192,7 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
         home: it.home(),
         environments,
         host_key: it.host_key.clone(),
+        slept: it.slept,
         created: it.created,
         kept_until: it.kept.map(|kept| kept.until),
         node: None,
@@ -195,6 +203,16 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
 /// The container that counts.
 fn current(it: &Workspace, containers: Vec<Container>) -> Option<Container> {
     containers.into_iter().find(|container| container.generation == it.generation)
+}
+
+/// The state of the container that counts, as it was last seen.
+pub(crate) fn seen(node: &Node, it: &Workspace) -> Option<State> {
+    current(it, node.world.of_workspace(&it.id)).map(|container| container.state)
+}
+
+/// Has those who watch its use know what it does now.
+fn entered(node: &Node, it: &Workspace) {
+    idle::entered(node, &it.id, it.phase(seen(node, it)));
 }
 
 /// The state of the container that counts, asked of the engine now.
@@ -211,6 +229,7 @@ async fn outcome(
     summary: String,
 ) -> Result<Outcome, Problem> {
     look_at_workspace(node, &it.id).await.or_problem()?;
+    entered(node, it);
     let workspace = Some(Box::new(see(node, it).await?));
     Ok(Outcome { workspace, changed, summary, ..Outcome::default() })
 }

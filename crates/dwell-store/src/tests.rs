@@ -42,6 +42,8 @@ fn workspace(seed: u8, name: &str) -> Workspace {
         environments: Default::default(),
         subnet: None,
         host_key: String::new(),
+        idle: dwell_core::idle::Settings::default(),
+        slept: false,
         created: 1,
     }
 }

@@ -46,6 +46,7 @@ Agents and sessions:
 
 Workspaces:
   workspace    Make and look after workspaces: persistent machines to work in
+  keep         Keep a workspace awake for a time
   ssh          Log in to a workspace with ssh
   config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
   forward      Reach ports of a workspace or an environment at ports of this machine
@@ -205,6 +206,7 @@ pub(crate) enum Command {
     Image(image::Image),
     #[command(visible_alias = "ws")]
     Workspace(workspace::Workspace),
+    Keep(workspace::Keep),
     Ssh(ssh::Ssh),
     ConfigSsh(ssh::ConfigSsh),
     Forward(forward::Forward),
@@ -224,6 +226,8 @@ pub(crate) enum Command {
     WorkspaceListening,
     #[command(hide = true)]
     WorkspaceSettings,
+    #[command(hide = true)]
+    WorkspaceSigns,
     #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }

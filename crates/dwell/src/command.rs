@@ -127,6 +127,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Relay(it) => crate::roles::relay(&it),
         Command::RsyncShell(it) => crate::roles::rsync_shell(&it),
         Command::Workspace(it) => workspace::run(it, context).await,
+        Command::Keep(it) => workspace::keep(it, context).await,
         Command::Ssh(it) => ssh::run(it, context).await,
         Command::ConfigSsh(it) => ssh::configure(&it, context),
         Command::Forward(it) => forward::run(it, context).await,
@@ -135,6 +136,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::WorkspaceInside => crate::roles::workspace_inside(),
         Command::WorkspaceListening => crate::roles::workspace_listening(context),
         Command::WorkspaceSettings => crate::roles::workspace_settings(),
+        Command::WorkspaceSigns => crate::roles::workspace_signs(context),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }

@@ -2,6 +2,7 @@
 //! JSON for programs; colours on a terminal only.
 
 pub(crate) mod forward;
+pub(crate) mod idle;
 pub(crate) mod image;
 pub(crate) mod progress;
 pub(crate) mod remote;

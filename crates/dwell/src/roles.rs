@@ -83,6 +83,14 @@ pub(crate) fn workspace_settings() -> Ended {
     Ok(0)
 }
 
+/// Tells what this workspace shows of its use.
+pub(crate) fn workspace_signs(context: &Context) -> Ended {
+    let seen = dwell_drivers::signs::look();
+    let seen = seen.map_err(|e| Problem::new(Code::State, format!("/proc cannot be read: {e}")))?;
+    context.output.json(&seen)?;
+    Ok(0)
+}
+
 /// How often a relay asks whether a job on another node is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 

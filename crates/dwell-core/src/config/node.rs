@@ -10,6 +10,7 @@ use super::ConfigError;
 use super::error::check_size;
 use crate::Suffix;
 use crate::address::LoopbackPool;
+use crate::idle::Policy;
 use crate::remote::MeshAddress;
 
 const FILE: &str = "config.toml";
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub ingress: IngressConfig,
     /// Links from other nodes over a mesh.
     pub mesh: MeshConfig,
+    /// When workspaces are put to sleep that have no settings of their own.
+    pub idle: Policy,
 }
 
 /// `[dns]`: the name server on the loopback.

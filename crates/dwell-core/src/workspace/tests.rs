@@ -13,6 +13,8 @@ fn workspace() -> Workspace {
         environments: BTreeSet::new(),
         subnet: None,
         host_key: String::new(),
+        idle: crate::idle::Settings::default(),
+        slept: false,
         created: 1,
     }
 }
@@ -118,6 +120,20 @@ fn what_differs_is_acted_on_and_nothing_else() {
     for seen in [None, Some(State::Running), Some(State::Exited(0))] {
         assert_eq!(act(Desired::Destroyed, seen), None);
     }
+}
+
+#[test]
+fn a_person_has_the_last_word_over_the_idler() {
+    use crate::idle::{Phase, Tier};
+    let mut it = workspace();
+    it.sleep(Tier::Freeze);
+    assert_eq!((it.desired, it.phase(Some(State::Paused))), (Desired::Frozen, Phase::Frozen));
+    it.want(Desired::Frozen);
+    assert_eq!(it.phase(Some(State::Paused)), Phase::Held);
+    it.sleep(Tier::Stop);
+    assert_eq!((it.desired, it.slept), (Desired::Stopped, true));
+    assert_eq!(it.phase(Some(State::Running)), Phase::Running);
+    assert_eq!(it.phase(Some(State::Exited(0))), Phase::Stopped);
 }
 
 #[test]

@@ -113,6 +113,8 @@ fn variables() -> Vec<String> {
 
 fn arguments(variables: &[String]) -> Vec<String> {
     let mut settings: Vec<String> = SETTINGS.iter().map(|setting| (*setting).to_owned()).collect();
+    // Who comes was let in by the node already; many may come at once to one that just woke.
+    settings.push("MaxStartups=1000".to_owned());
     settings.push(format!("AllowUsers={USER}"));
     settings.push(format!("HostKey={GIVEN}/{HOST_KEY_FILE}"));
     settings.push(format!("AuthorizedKeysFile={GIVEN}/{AUTHORIZED_KEYS_FILE}"));

@@ -145,7 +145,7 @@ pub(super) async fn settings(
     answer(workspace::push(&node, &name, request).await?)
 }
 
-/// Runs a command in a workspace, waking it where it is frozen: after the upgrade, frames both
+/// Runs a command in a workspace, waking it where it sleeps: after the upgrade, frames both
 /// ways.
 #[utoipa::path(post, path = "/v1/workspaces/{workspace}/exec", params(("workspace" = String, Path)), request_body = WorkspaceExec, responses((status = 101, description = "the connection carries frames now")))]
 pub(super) async fn exec(
@@ -167,7 +167,7 @@ pub(super) async fn ports(
     answer(workspace::ports(&node, &name, query).await?)
 }
 
-/// A byte stream to a port of a workspace, waking it where it is frozen.
+/// A byte stream to a port of a workspace, waking it where it sleeps.
 #[utoipa::path(post, path = "/v1/workspaces/{workspace}/dial", params(("workspace" = String, Path)), request_body = WorkspaceDial, responses((status = 101, description = "the connection is the stream now")))]
 pub(super) async fn dial(
     State(node): Shared,

@@ -8,7 +8,7 @@ use dwell_core::observed::State;
 use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
 
 use super::create::{container, limits, refuse_taken, resources, start};
-use super::{find, given, network, outcome, refuse_unfinished, save, settings, state};
+use super::{find, given, hook, network, outcome, refuse_unfinished, save, settings, state};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -27,7 +27,7 @@ pub(crate) async fn change(
     refuse_unfinished(&it)?;
     let (changed, summary) = match change {
         Change::Start | Change::Resume => wake(node, operation, &mut it).await?,
-        Change::Stop => stop(node, &mut it).await?,
+        Change::Stop => stop(node, operation, &mut it).await?,
         Change::Suspend => suspend(node, &mut it).await?,
         Change::Resize { sizing } => resize(node, operation, &mut it, &sizing).await?,
         Change::Rename { name } => rename(node, operation, &mut it, name).await?,
@@ -41,19 +41,35 @@ type Changed = Result<(bool, String), Problem>;
 
 async fn wake(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed {
     let before = it.desired;
-    it.desired = Desired::Running;
+    let notes = rouse(node, it).await?;
+    notes.iter().for_each(|note| operation.note(note));
+    Ok((before != Desired::Running || !notes.is_empty(), format!("`{}` runs", it.name)))
+}
+
+/// Has it run; where that fails, what was wanted before is wanted again.
+pub(super) async fn rouse(node: &Node, it: &mut Workspace) -> Result<Vec<String>, Problem> {
+    let before = (it.desired, it.slept);
+    it.want(Desired::Running);
     save(node, it).await?;
-    match bring(node, it).await {
-        Ok(notes) => {
-            notes.iter().for_each(|note| operation.note(note));
-            Ok((before != Desired::Running || !notes.is_empty(), format!("`{}` runs", it.name)))
-        }
-        Err(problem) => {
-            it.desired = before;
-            save(node, it).await?;
-            Err(problem)
-        }
+    let brought = bring(node, it).await;
+    if brought.is_err() {
+        (it.desired, it.slept) = before;
+        save(node, it).await?;
     }
+    brought
+}
+
+/// Records another wish and does what is due for it.
+pub(crate) async fn settle_as(
+    node: &Node,
+    it: &mut Workspace,
+    wanted: Workspace,
+) -> Result<(), Problem> {
+    *it = wanted;
+    save(node, it).await?;
+    bring(node, it).await?;
+    state(node, it).await?;
+    Ok(())
 }
 
 /// Does what is due so that a workspace is what is wanted; gives what there is to know.
@@ -93,9 +109,12 @@ async fn begin(node: &Node, it: &Workspace) -> Result<Option<String>, Problem> {
     Ok(wired.err().map(|problem| format!("it is not in all its networks: {problem}")))
 }
 
-async fn stop(node: &Node, it: &mut Workspace) -> Changed {
-    it.desired = Desired::Stopped;
+async fn stop(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed {
+    it.want(Desired::Stopped);
     save(node, it).await?;
+    if let Some(wrong) = hook::pre_stop(node, it).await? {
+        operation.note(wrong);
+    }
     let seen = state(node, it).await?;
     let ran = matches!(seen, Some(State::Running | State::Paused));
     end(node, it, seen).await?;
@@ -117,7 +136,7 @@ async fn suspend(node: &Node, it: &mut Workspace) -> Changed {
         Some(State::Running | State::Paused) => {}
         _ => return Err(not_running(it)),
     }
-    it.desired = Desired::Frozen;
+    it.want(Desired::Frozen);
     save(node, it).await?;
     node.engine.freeze(&it.container()).await.or_problem()?;
     Ok((seen == Some(State::Running), summary))

@@ -7,6 +7,7 @@ use std::time::Duration;
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{CreateWorkspace, RestoreWorkspace};
 use dwell_api::{Code, Event, Problem, StepState};
+use dwell_core::idle::Settings;
 use dwell_core::observed::label;
 use dwell_core::workspace::{
     Desired, GIVEN, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace,
@@ -52,6 +53,8 @@ pub(crate) async fn create(
         environments,
         subnet: None,
         host_key: String::new(),
+        idle: Settings::default(),
+        slept: false,
         created: node.now(),
     };
     // Before the record is there, so that the reconciler never takes it for a leftover.
@@ -99,7 +102,13 @@ pub(crate) async fn restore(
     let was_made = made(node, operation, &mut it).await;
     let restored = match was_made {
         Ok(()) => {
-            let record = Workspace { making: false, desired: Desired::Running, kept: None, ..it };
+            let record = Workspace {
+                making: false,
+                desired: Desired::Running,
+                slept: false,
+                kept: None,
+                ..it
+            };
             save(node, &record).await.map(|()| record)
         }
         Err(problem) => Err(problem),

@@ -1,4 +1,4 @@
-//! Byte streams to ports of workspaces. One that is frozen is woken first.
+//! Byte streams to ports of workspaces. One that sleeps is woken first.
 
 use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +10,7 @@ use axum::response::Response;
 use dwell_api::remote::DIAL;
 use dwell_api::workspace::WorkspaceDial;
 use dwell_api::{Code, Problem};
+use dwell_core::idle::Source;
 use dwell_core::workspace::Workspace;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -19,9 +20,10 @@ use super::exec::awake;
 use super::{current, find, given, inside};
 use crate::api::{Refusal, switching, upgrade_of};
 use crate::doors::Stream;
+use crate::idle::{Meter, Metered, ran_for};
 use crate::node::Node;
 
-/// How long a connection may take, and a server that is just starting.
+/// How long a connection may take, and servers after a workspace began to run.
 const LIMIT: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -32,7 +34,7 @@ pub(crate) async fn dial(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (upgrade, dial): (_, WorkspaceDial) = upgrade_of(request).await?;
-    let it = awake(&node, find(&node, name).await?).await?;
+    let it = awake(&node, find(&node, name).await?, Source::Request).await?;
     if let Some(key) = &dial.key {
         let lock = node.workspaces.lock(it.id.as_str());
         let _held = lock.lock().await;
@@ -45,7 +47,9 @@ pub(crate) async fn dial(
     tokio::spawn(async move {
         if let Ok(near) = upgrade.await {
             // What goes wrong is for both ends to see.
-            let _ = tokio::io::copy_bidirectional(&mut TokioIo::new(near), &mut far).await;
+            let meter = Meter::port(node, it.id, dial.port);
+            let mut near = Metered { stream: TokioIo::new(near), meter };
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
         }
     });
     Ok(switching(DIAL))
@@ -79,13 +83,16 @@ async fn connect(node: &Node, it: &Workspace, port: u16) -> Result<TcpStream, Pr
     let address = address.ok_or_else(|| failed("it has no address"))?;
     let place = SocketAddr::new(IpAddr::from(address), port);
     let deadline = Instant::now() + LIMIT;
+    let begun = Duration::from_micros(u64::try_from(ran_for(node, &it.id)).unwrap_or_default());
+    let is_new = begun < LIMIT;
     loop {
         let tried = timeout_at(deadline, TcpStream::connect(place)).await;
         match tried.unwrap_or_else(|_| Err(Error::from(ErrorKind::TimedOut))) {
             Ok(stream) => return Ok(stream),
-            // A server that was started a moment ago is not there yet.
+            // In a workspace that began to run a moment ago, servers may not be there yet.
             Err(error)
-                if error.kind() == ErrorKind::ConnectionRefused
+                if is_new
+                    && error.kind() == ErrorKind::ConnectionRefused
                     && Instant::now() + AGAIN < deadline =>
             {
                 sleep(AGAIN).await;

@@ -1,18 +1,22 @@
-//! Commands in workspaces. One that is frozen is woken first, once for all who ask at a time.
+//! Commands in workspaces. One that sleeps is woken first, once for all who ask at a time.
 
 use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
-use dwell_api::Problem;
 use dwell_api::workspace::WorkspaceExec;
+use dwell_api::{Code, Problem};
+use dwell_core::WorkspaceId;
+use dwell_core::idle::Source;
 use dwell_core::observed::State;
 use dwell_core::workspace::{Desired, HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 
-use super::change::{bring, not_running};
-use super::{current, find, refuse_unfinished, save, state};
+use super::change::{not_running, rouse};
+use super::{entered, find, refuse_unfinished, seen, state};
 use crate::api::{Refusal, upgrade_of};
+use crate::exec::Used;
+use crate::idle::{Busy, Meter, note};
 use crate::node::Node;
 
 /// A login shell, the best one that there is.
@@ -25,33 +29,63 @@ pub(crate) async fn exec(
     request: Request,
 ) -> Result<Response, Refusal> {
     let (upgrade, exec): (_, WorkspaceExec) = upgrade_of(request).await?;
-    let it = awake(&node, find(&node, name).await?).await?;
-    let size = exec.size;
+    let source = if exec.tty { Source::Typing } else { Source::Task };
+    let it = awake(&node, find(&node, name).await?, source).await?;
+    let (size, is_terminal) = (exec.size, exec.tty);
     let container = it.container();
-    crate::exec::start(node, &container, spec(&it, exec), size, upgrade).await
+    let used = Used {
+        busy: Busy::new(node.clone(), it.id.clone(), is_terminal),
+        meter: is_terminal.then(|| Meter::terminal(node.clone(), it.id.clone())),
+    };
+    crate::exec::start(node, &container, spec(&it, exec), size, upgrade, Some(used)).await
 }
 
-/// The workspace once it runs: what is frozen goes on, what is stopped stays so.
-pub(super) async fn awake(node: &Node, it: Workspace) -> Result<Workspace, Problem> {
-    let seen = current(&it, node.world.of_workspace(&it.id)).map(|container| container.state);
-    if seen == Some(State::Running) && it.desired == Desired::Running {
+/// The workspace once it runs: what is frozen goes on, what dwell stopped is started, what a
+/// person stopped stays so. Once for all who ask at a time.
+pub(crate) async fn awake(
+    node: &Arc<Node>,
+    it: Workspace,
+    source: Source,
+) -> Result<Workspace, Problem> {
+    // Before it is looked whether it runs: whoever puts it to sleep meanwhile looks for this last.
+    note(node, &it.id, source);
+    let it = find(node, it.id.as_str()).await?;
+    if runs(node, &it) {
         return Ok(it);
     }
-    let lock = node.workspaces.lock(it.id.as_str());
+    let (node, id) = (node.clone(), it.id);
+    // On its own, so that one who does not wait for it does not cut it off for the others.
+    let woken = tokio::spawn(async move { wake(&node, &id).await }).await;
+    woken.unwrap_or_else(|error| Err(Problem::new(Code::Internal, error.to_string())))
+}
+
+fn runs(node: &Node, it: &Workspace) -> bool {
+    it.desired == Desired::Running && seen(node, it) == Some(State::Running)
+}
+
+async fn wake(node: &Node, id: &WorkspaceId) -> Result<Workspace, Problem> {
+    let lock = node.workspaces.lock(id.as_str());
     let _held = lock.lock().await;
-    let mut it = find(node, it.id.as_str()).await?;
+    let it = find(node, id.as_str()).await?;
     refuse_unfinished(&it)?;
+    if runs(node, &it) {
+        return Ok(it);
+    }
     match state(node, &it).await? {
-        Some(State::Running) => Ok(it),
-        Some(State::Paused) => {
-            it.desired = Desired::Running;
-            save(node, &it).await?;
-            bring(node, &mut it).await?;
-            state(node, &it).await?;
-            Ok(it)
-        }
+        Some(State::Running) if it.desired == Desired::Running => Ok(it),
+        Some(State::Paused | State::Running) => roused(node, it).await,
+        _ if it.slept => roused(node, it).await,
         _ => Err(not_running(&it)),
     }
+}
+
+async fn roused(node: &Node, mut it: Workspace) -> Result<Workspace, Problem> {
+    for note in rouse(node, &mut it).await? {
+        tracing::info!(workspace = %it.name, "{note}");
+    }
+    state(node, &it).await?;
+    entered(node, &it);
+    Ok(it)
 }
 
 fn spec(it: &Workspace, exec: WorkspaceExec) -> ExecSpec {

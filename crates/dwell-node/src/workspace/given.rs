@@ -20,7 +20,7 @@ use crate::problem::{OrProblem, file};
 use crate::relay::is_static;
 
 /// The binary's name in it.
-pub(super) const BINARY: &str = "dwell";
+pub(crate) const BINARY: &str = "dwell";
 /// What the user of a workspace changes of its tmux.
 const TMUX_INCLUDE: &str = "/home/dev/.config/dwell/tmux.conf";
 /// Where an ELF binary says whether it needs a loader, at most.
@@ -68,7 +68,7 @@ pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Probl
 }
 
 /// Puts the binary of now in place of an older one.
-pub(super) async fn renew(node: &Node, it: &Workspace) -> Result<(), Problem> {
+pub(crate) async fn renew(node: &Node, it: &Workspace) -> Result<(), Problem> {
     binary(&directory(node, it).join(BINARY)).await
 }
 

@@ -7,9 +7,8 @@ use dwell_api::Problem;
 use dwell_api::workspace::{UnsavedRepository, WorkspaceLosses};
 use dwell_core::observed::{State, label};
 use dwell_core::workspace::{GIVEN, HOME, USER, Workspace};
-use dwell_drivers::docker::ExecSpec;
+use dwell_drivers::docker::EngineError;
 use dwell_drivers::process::Program;
-use futures_util::StreamExt;
 
 use super::given::BINARY;
 use super::state;
@@ -78,23 +77,12 @@ async fn commands(node: &Node, it: &Workspace) -> Result<Vec<String>, Problem> {
 
 /// Asks in the workspace itself.
 async fn inside(node: &Node, it: &Workspace) -> Result<String, Problem> {
-    let spec = ExecSpec {
-        command: ["sh", "-c", SCRIPT, "sh", HOME].map(str::to_owned).into(),
-        user: Some(USER.to_owned()),
-        ..ExecSpec::default()
-    };
-    let look = async {
-        let mut running = node.engine.exec(&it.container(), spec).await.or_problem()?;
-        let mut said = Vec::new();
-        while let Some(piece) = running.output.next().await {
-            let piece = piece.or_problem()?;
-            if !piece.stderr {
-                said.extend_from_slice(&piece.bytes);
-            }
-        }
-        Ok(String::from_utf8_lossy(&said).into_owned())
-    };
-    tokio::time::timeout(LIMIT, look).await.unwrap_or_else(|_| Ok(String::new()))
+    let command = ["sh", "-c", SCRIPT, "sh", HOME].map(str::to_owned).into();
+    match super::quietly(node, it, USER, command, LIMIT).await {
+        Ok(said) => Ok(said.text()),
+        Err(EngineError::TimedOut { .. }) => Ok(String::new()),
+        Err(error) => Err(error).or_problem(),
+    }
 }
 
 /// Asks in a container of the same image that ends at once: what is frozen or stopped stays so.

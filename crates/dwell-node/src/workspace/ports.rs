@@ -1,18 +1,19 @@
 //! What listens in workspaces. One that is frozen is looked at from outside, and stays so.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use dwell_api::workspace::{Ports, PortsQuery};
 use dwell_api::{Code, Problem};
+use dwell_core::idle::Source;
 use dwell_core::listening::Listener;
 use dwell_core::observed::State;
 use dwell_core::workspace::{GIVEN, Workspace};
-use dwell_drivers::docker::ExecSpec;
 use dwell_drivers::listening::look;
 
 use super::change::not_running;
 use super::exec::awake;
-use super::{find, given, state};
+use super::{find, given, quietly, state};
 use crate::node::Node;
 use crate::problem::OrProblem;
 
@@ -20,9 +21,13 @@ use crate::problem::OrProblem;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// What listens in a workspace.
-pub(crate) async fn ports(node: &Node, name: &str, query: PortsQuery) -> Result<Ports, Problem> {
+pub(crate) async fn ports(
+    node: &Arc<Node>,
+    name: &str,
+    query: PortsQuery,
+) -> Result<Ports, Problem> {
     let it = find(node, name).await?;
-    let it = if query.wake { awake(node, it).await? } else { it };
+    let it = if query.wake { awake(node, it, Source::Request).await? } else { it };
     match state(node, &it).await? {
         Some(State::Running) => Ok(Ports { listening: inside(node, &it).await?, frozen: false }),
         Some(State::Paused) => Ok(Ports { listening: outside(node, &it).await?, frozen: true }),
@@ -33,12 +38,8 @@ pub(crate) async fn ports(node: &Node, name: &str, query: PortsQuery) -> Result<
 /// Asks a process of ours in it, which sees whose each socket is.
 async fn inside(node: &Node, it: &Workspace) -> Result<Vec<Listener>, Problem> {
     given::renew(node, it).await?;
-    let spec = ExecSpec {
-        command: vec![format!("{GIVEN}/{}", given::BINARY), "workspace-listening".to_owned()],
-        user: Some("0".to_owned()),
-        ..ExecSpec::default()
-    };
-    let said = node.engine.run_inside(&it.container(), spec, None, LIMIT).await.or_problem()?;
+    let command = vec![format!("{GIVEN}/{}", given::BINARY), "workspace-listening".to_owned()];
+    let said = quietly(node, it, "0", command, LIMIT).await.or_problem()?;
     serde_json::from_slice(&said.stdout)
         .map_err(|_| unseen(it, String::from_utf8_lossy(&said.stderr).trim()))
 }

@@ -12,7 +12,7 @@ use dwell_core::workspace::{Desired, Workspace};
 use super::change::bring;
 use super::create::unrestore;
 use super::remove::{clear, forget};
-use super::{current, network, save};
+use super::{current, entered, network, save};
 use crate::node::Node;
 use crate::problem::OrProblem;
 
@@ -107,6 +107,7 @@ async fn settle(node: &Node, it: &Workspace) -> Result<(), Problem> {
             for note in bring(node, &mut it).await? {
                 tracing::info!(workspace = %it.name, "{note}");
             }
+            entered(node, &it);
             rejoin(node, it).await
         }
     }

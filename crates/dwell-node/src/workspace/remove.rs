@@ -125,5 +125,6 @@ pub(super) async fn forget(node: &Node, it: &Workspace) -> Result<(), Problem> {
         }
         _ => {}
     }
+    crate::idle::forget(node, &it.id);
     node.store.forget_workspace(&it.id).await.or_problem()
 }

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
 use dwell_api::workspace::EnvironmentRef;
+use dwell_core::idle::{After, Span};
 use dwell_core::workspace::{ImageRef, Sizing};
 use dwell_core::{NameError, NodeName, WorkspaceName};
 
@@ -94,6 +95,7 @@ Examples:
     #[command(after_help = "Examples:\n  dwell ws leave box red")]
     Leave(Membership),
     Exec(Exec),
+    Idle(Idle),
     Destroy(Destroy),
     /// Make a destroyed workspace again, with its home
     #[command(after_help = "\
@@ -230,4 +232,66 @@ fn environment(text: &str) -> Result<EnvironmentRef, NameError> {
         }
         None => Ok(EnvironmentRef { name: text.parse()?, project: None }),
     }
+}
+
+/// Show what holds a workspace awake and when it is put to sleep, or change when
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A workspace that nobody uses is frozen, and stopped when it was frozen for long. Both are undone by
+whoever asks for something of it: ssh, a command, a connection to one of its ports. Use is typing,
+connections with traffic, commands that run, output on terminals, and work of its processes. Asking
+here is none.
+
+Examples:
+  dwell ws idle box
+  dwell ws idle box --freeze-after 30m --stop-after off
+  dwell ws idle box --off
+  dwell ws idle box --reset")]
+pub(crate) struct Idle {
+    #[command(flatten)]
+    pub(crate) it: Named,
+    /// Freeze it when nothing happened for so long, or `off`
+    #[arg(long, value_name = "TIME|off")]
+    pub(crate) freeze_after: Option<After>,
+    /// Stop it when it was frozen for so long, or `off`
+    #[arg(long, value_name = "TIME|off")]
+    pub(crate) stop_after: Option<After>,
+    /// How long an agent that waits for a person, or a silent program in a terminal, counts as use
+    #[arg(long, value_name = "TIME")]
+    pub(crate) needs_input: Option<Span>,
+    /// How long a silent terminal counts as use
+    #[arg(long, value_name = "TIME")]
+    pub(crate) attached: Option<Span>,
+    /// Stop it when it has run for so long, whatever it does, or `off`
+    #[arg(long, value_name = "TIME|off")]
+    pub(crate) lifetime: Option<After>,
+    /// Never put it to sleep
+    #[arg(long, conflicts_with_all = ["freeze_after", "stop_after"])]
+    pub(crate) off: bool,
+    /// Forget what was set for it, so that the node's settings hold
+    #[arg(long)]
+    pub(crate) reset: bool,
+}
+
+/// Keep a workspace awake for a time
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It is not put to sleep before the time is over, whatever happens in it. Time in which the machine
+itself sleeps does not count.
+
+Examples:
+  dwell keep box 2h --reason \"long build\"
+  dwell keep box --release")]
+pub(crate) struct Keep {
+    #[command(flatten)]
+    pub(crate) it: Named,
+    /// How long: 90s, 30m, 2h, 1h30m, 3d
+    #[arg(value_name = "TIME", required_unless_present = "release")]
+    pub(crate) time: Option<Span>,
+    /// Why, for those who ask what holds it
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Take it back
+    #[arg(long, conflicts_with_all = ["time", "reason"])]
+    pub(crate) release: bool,
 }

@@ -2,6 +2,7 @@
 
 mod destroy;
 mod exec;
+mod idle;
 
 use dwell_api::event::Outcome;
 use dwell_api::remote::OnNode;
@@ -11,6 +12,8 @@ use dwell_api::workspace::{
 use dwell_api::{Code, Problem, endpoint};
 use dwell_core::WorkspaceName;
 use serde::Serialize;
+
+pub(crate) use idle::keep;
 
 use super::operation::{finished, operate};
 use super::{Context, now};
@@ -36,6 +39,7 @@ pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
         Action::Leave(m) => {
             change(&m.it.name, Change::Leave { environment: m.environment }, context).await
         }
+        Action::Idle(it) => idle::run(it, context).await,
         Action::Exec(it) => exec::run(it, context).await,
         Action::Destroy(it) => destroy::run(it, context).await,
         Action::Restore { name, to } => {
