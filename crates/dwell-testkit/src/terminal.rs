@@ -51,6 +51,19 @@ impl<'a> Terminal<'a> {
         self.tmux(&[&["send-keys"], keys].concat()).ok();
     }
 
+    /// Gives it another size.
+    #[track_caller]
+    pub fn resize(&self, columns: u16, rows: u16) {
+        let (columns, rows) = (columns.to_string(), rows.to_string());
+        self.tmux(&["resize-window", "-x", &columns, "-y", &rows]).ok();
+    }
+
+    /// Types a text as it is.
+    #[track_caller]
+    pub fn types(&self, text: &str) {
+        self.tmux(&["send-keys", "-l", "--", text]).ok();
+    }
+
     /// What is on the screen.
     pub fn screen(&self) -> String {
         self.tmux(&["capture-pane", "-p"]).stdout

@@ -1,5 +1,6 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
+pub(crate) mod connect;
 pub(crate) mod environment;
 pub(crate) mod forward;
 pub(crate) mod image;
@@ -47,6 +48,7 @@ Agents and sessions:
 Workspaces:
   workspace    Make and look after workspaces: persistent machines to work in
   keep         Keep a workspace awake for a time
+  connect      Choose a workspace and a session on a screen, and attach to it
   ssh          Log in to a workspace with ssh
   config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
   forward      Reach ports of a workspace or an environment at ports of this machine
@@ -207,6 +209,7 @@ pub(crate) enum Command {
     #[command(visible_alias = "ws")]
     Workspace(workspace::Workspace),
     Keep(workspace::Keep),
+    Connect(connect::Connect),
     Ssh(ssh::Ssh),
     ConfigSsh(ssh::ConfigSsh),
     Forward(forward::Forward),

@@ -4,6 +4,7 @@ mod attach;
 pub(crate) mod completion;
 mod compose;
 pub(crate) mod config;
+pub(crate) mod connect;
 mod destroy;
 mod doctor;
 mod environment;
@@ -34,7 +35,7 @@ use dwell_api::paths::Paths;
 use dwell_api::{Client, Code, Problem};
 
 use crate::arguments::Command;
-use crate::connect;
+use crate::connect as daemon;
 use crate::failure::{Ended, Failure};
 use crate::output::Output;
 
@@ -52,7 +53,7 @@ impl Context {
 
     /// A connection to the node, whose daemon is started when it does not run.
     pub(crate) async fn connect(&self) -> Result<Client, Failure> {
-        Ok(connect::connect(&self.paths).await?)
+        Ok(daemon::connect(&self.paths).await?)
     }
 }
 
@@ -84,7 +85,7 @@ pub(crate) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
 pub(crate) async fn run(command: Command, context: &Context) -> Ended {
     match dispatch(command, context).await {
         Err(Failure::Problem(problem)) => {
-            Err(connect::explain(*problem, &context.paths).await.into())
+            Err(daemon::explain(*problem, &context.paths).await.into())
         }
         ended => ended,
     }
@@ -128,6 +129,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::RsyncShell(it) => crate::roles::rsync_shell(&it),
         Command::Workspace(it) => workspace::run(it, context).await,
         Command::Keep(it) => workspace::keep(it, context).await,
+        Command::Connect(it) => connect::run(it, context).await,
         Command::Ssh(it) => ssh::run(it, context).await,
         Command::ConfigSsh(it) => ssh::configure(&it, context),
         Command::Forward(it) => forward::run(it, context).await,

@@ -5,6 +5,7 @@ mod command;
 mod connect;
 mod failure;
 mod output;
+mod picker;
 mod project;
 mod roles;
 mod target;

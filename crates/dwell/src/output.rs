@@ -1,6 +1,7 @@
 //! The one place that prints: results on stdout, everything else on stderr; text for people or
 //! JSON for programs; colours on a terminal only.
 
+pub(crate) mod connect;
 pub(crate) mod forward;
 pub(crate) mod idle;
 pub(crate) mod image;

@@ -87,13 +87,14 @@ async fn finish(node: Arc<Node>, id: WorkspaceId) {
 /// Removes everything of a destroyed workspace but its home and its own files.
 pub(super) async fn clear(node: &Node, it: &mut Workspace) -> Result<(), Problem> {
     take_down(node, it).await?;
-    forward::let_go(node, it.id.as_str()).await?;
     it.subnet = None;
     it.kept = it.kept.map(|kept| Kept { cleared: true, ..kept });
     save(node, it).await
 }
 
+/// Removes what runs of it, and what leads there.
 async fn remove_containers(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    forward::let_go(node, it.id.as_str()).await?;
     for container in node.engine.containers(&labelled(it)).await.or_problem()? {
         node.engine.remove(&container.id).await.or_problem()?;
     }

@@ -1,0 +1,185 @@
+//! The terminal of the screen: its other page, its raw mode, its keys. Whatever ends the program,
+//! the terminal is as it was.
+
+use std::io::{self, Stdout, stdout};
+use std::sync::Once;
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use rustix::event::{PollFd, PollFlags, poll};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::{Key, Model, view};
+
+/// The terminal while the screen is on it.
+pub(crate) struct Page {
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    input: Input,
+    resized: Signal,
+}
+
+/// Tells when there is something to read, and reads nothing itself: while the terminal is lent,
+/// what is typed there is for whoever has it.
+struct Input {
+    ask: std::sync::mpsc::Sender<()>,
+    told: mpsc::Receiver<()>,
+    asked: bool,
+}
+
+impl Input {
+    fn watch() -> Self {
+        let (ask, asked) = std::sync::mpsc::channel();
+        let (tell, told) = mpsc::channel(1);
+        std::thread::spawn(move || {
+            while asked.recv().is_ok() {
+                let stdin = rustix::stdio::stdin();
+                let mut watched = [PollFd::new(&stdin, PollFlags::IN)];
+                let seen = rustix::io::retry_on_intr(|| poll(&mut watched, None));
+                let [watched] = watched;
+                let gone = watched.revents().intersects(PollFlags::HUP | PollFlags::ERR);
+                if seen.is_err() || gone || tell.blocking_send(()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { ask, told, asked: false }
+    }
+
+    /// Waits until there is something to read.
+    async fn ready(&mut self) -> io::Result<()> {
+        if !std::mem::replace(&mut self.asked, true) {
+            // Where nobody takes it, nothing is told either.
+            let _ = self.ask.send(());
+        }
+        let told = self.told.recv().await;
+        self.asked = false;
+        told.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+}
+
+/// What came from the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    Key(Key),
+    /// It has another size, and is drawn anew.
+    Resized,
+}
+
+impl Page {
+    /// Takes the terminal.
+    ///
+    /// # Errors
+    /// When it is none, or cannot be changed.
+    pub(crate) fn open() -> io::Result<Self> {
+        restore_after_panic();
+        let page = Self {
+            terminal: Terminal::new(CrosstermBackend::new(stdout()))?,
+            input: Input::watch(),
+            resized: signal(SignalKind::window_change())?,
+        };
+        take()?;
+        Ok(page)
+    }
+
+    /// Draws the model.
+    pub(crate) fn draw(&mut self, model: &Model) -> io::Result<()> {
+        self.terminal.draw(|frame| view(model, frame))?;
+        Ok(())
+    }
+
+    /// Gives the terminal to somebody else while the future runs.
+    pub(crate) async fn lend<T>(&mut self, to: impl Future<Output = T>) -> io::Result<T> {
+        restore();
+        let done = to.await;
+        take()?;
+        self.terminal.clear()?;
+        Ok(done)
+    }
+
+    /// Waits for what comes from the terminal.
+    pub(crate) async fn news(&mut self) -> io::Result<Vec<News>> {
+        loop {
+            let mut all = Vec::new();
+            while event::poll(Duration::ZERO)? {
+                match event::read()? {
+                    Event::Key(key) => all.extend(keys_of(key).map(News::Key)),
+                    Event::Resize(..) => all.push(News::Resized),
+                    _ => {}
+                }
+            }
+            if !all.is_empty() {
+                return Ok(all);
+            }
+            tokio::select! {
+                ready = self.input.ready() => ready?,
+                _ = self.resized.recv() => return Ok(vec![News::Resized]),
+            }
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        restore();
+    }
+}
+
+fn take() -> io::Result<()> {
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen)
+}
+
+fn restore() {
+    // Where the terminal is gone there is nothing to restore.
+    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+    let _ = disable_raw_mode();
+}
+
+/// A panic ends the program at once, without dropping anything.
+fn restore_after_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            restore();
+            before(panic);
+        }));
+    });
+}
+
+/// A key that comes close behind Escape looks like one with Alt.
+fn keys_of(key: KeyEvent) -> impl Iterator<Item = Key> {
+    let escape = key.modifiers.contains(KeyModifiers::ALT).then_some(Key::Escape);
+    let pressed = key.kind != KeyEventKind::Release;
+    [escape, key_of(key)].into_iter().flatten().filter(move |_| pressed)
+}
+
+fn key_of(key: KeyEvent) -> Option<Key> {
+    let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    Some(match key.code {
+        KeyCode::Char('c' | 'd') if control => Key::Interrupt,
+        KeyCode::Char('h') if control => Key::Erase,
+        KeyCode::Char('p') if control => Key::Up,
+        KeyCode::Char('n') if control => Key::Down,
+        KeyCode::Char(_) if control => return None,
+        KeyCode::Char(c) => Key::Char(c),
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Escape,
+        KeyCode::Backspace => Key::Erase,
+        _ => return None,
+    })
+}
