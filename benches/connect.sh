@@ -14,7 +14,7 @@ done
 
 frame() {
     # `script` gives it a terminal; what was drawn is read until the rows are there.
-    script -qfc "stty rows 60 cols 80; exec $DWELL connect" /dev/null </dev/zero 2>/dev/null |
+    script -qfc "stty rows 60 cols 80; exec $DWELL connect" /dev/null < <(exec sleep 9) 2>/dev/null |
         grep -qm1 'q quit'
 }
 

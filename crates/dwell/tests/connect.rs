@@ -101,7 +101,7 @@ fn workspaces_are_chosen_made_stopped_and_destroyed() {
     terminal.shows("alpha");
 
     terminal.keys(&["q"]);
-    terminal.says("left 0");
+    terminal.shows("left 0");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn the_terminal_is_as_it_was_after_a_signal_and_after_a_resize() {
         terminal.keys(&["Enter"]);
         selects(&terminal, "alpha");
         terminal.keys(&[key]);
-        terminal.says("left 0");
+        terminal.shows("left 0");
     }
 }
 

@@ -33,7 +33,7 @@ const PURE: [&str; 12] = [
 ];
 
 /// Outside libraries that only some crates may name, each with its reason.
-const RESERVED: [(&str, &[&str], &str); 9] = [
+const RESERVED: [(&str, &[&str], &str); 10] = [
     ("sqlx", &["dwell-store"], "SQL lives in the store"),
     ("bollard", &["dwell-drivers"], "the engine is a driver"),
     ("pty-process", &["dwell-drivers"], "terminals are a driver"),
@@ -41,6 +41,7 @@ const RESERVED: [(&str, &[&str], &str); 9] = [
     ("nix", &["dwell-net"], "raw sockets are net's"),
     ("axum", &["dwell-node"], "only the daemon serves the API"),
     ("utoipa", &["dwell-api", "dwell-core", "dwell-node"], "the API's description"),
+    ("ratatui", &["dwell"], "screens are the binary's"),
     ("clap", &["dwell"], "arguments are the binary's"),
     ("clap_complete", &["dwell"], "arguments are the binary's"),
 ];
