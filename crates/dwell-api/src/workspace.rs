@@ -1,6 +1,7 @@
 //! Workspaces on the wire.
 
 use dwell_core::listening::Listener;
+use dwell_core::settings::{DotfilesRef, Settings};
 use dwell_core::workspace::{Desired, ImageRef, Limits, PublicKey, Sizing, Status};
 use dwell_core::{
     EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, WorkspaceId, WorkspaceName,
@@ -105,6 +106,13 @@ pub struct CreateWorkspace {
     /// The environments that it joins.
     #[serde(default)]
     pub environments: Vec<EnvironmentRef>,
+    /// The person's settings, without keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
+    /// The repository of the person's dotfiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub dotfiles: Option<DotfilesRef>,
 }
 
 /// What to change of a workspace.

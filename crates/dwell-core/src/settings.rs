@@ -3,6 +3,7 @@
 //! may be replaced.
 
 mod collect;
+mod dotfiles;
 mod elsewhere;
 mod homes;
 mod json;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use collect::{
     FILE_MAX, Raw, Refusal, TOTAL_MAX, Wanted, further, is_junk, private_keys, refuse, wanted,
 };
+pub use dotfiles::{DOTFILES_SCRIPT, DotfilesError, DotfilesRef};
 pub use homes::{Homes, Replaced, windows_home};
 pub use path::{HomePath, HomePathError};
 pub use prepare::{Prepared, Report, prepare};

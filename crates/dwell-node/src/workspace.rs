@@ -11,6 +11,7 @@ pub(crate) mod hook;
 mod inside;
 mod losses;
 mod network;
+mod person;
 mod ports;
 mod quiet;
 mod reconcile;

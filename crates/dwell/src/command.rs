@@ -33,6 +33,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dwell_api::paths::Paths;
 use dwell_api::{Client, Code, Problem};
+use dwell_core::config::NodeConfig;
 
 use crate::arguments::Command;
 use crate::connect as daemon;
@@ -141,6 +142,21 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::WorkspaceSigns => crate::roles::workspace_signs(context),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
+}
+
+/// The node's own configuration, as its file has it now.
+pub(crate) fn node_config(paths: &Paths) -> Result<NodeConfig, Problem> {
+    let path = paths.config_file();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(e) => {
+            let message = format!("`{}` cannot be read: {e}", path.display());
+            return Err(Problem::new(Code::InvalidConfig, message));
+        }
+    };
+    NodeConfig::from_toml(&text)
+        .map_err(|e| Problem::new(Code::InvalidConfig, format!("{}: {e}", path.display())))
 }
 
 /// A key that makes one call safe to repeat.

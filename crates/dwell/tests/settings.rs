@@ -11,7 +11,11 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use dwell_testkit::{Ran, TestHome};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use dwell_testkit::{Ran, TestHome, docker, run, wait_until};
 use serde_json::Value;
 
 const IMAGE: &str = "debian:bookworm";
@@ -192,4 +196,116 @@ fn keys_come_only_when_they_are_asked_for() {
     assert!(told.code == Some(1) && told.stdout.contains("not kept"), "{told:?}");
     let node = fs::read_to_string(home.state().join("node.log")).unwrap_or_default();
     assert!(!node.contains("secret-"), "no secret is in the log");
+}
+
+/// Serves the repositories of a folder to containers; ends with the test.
+struct Repositories {
+    daemon: Child,
+    address: String,
+}
+
+impl Repositories {
+    fn serve(folder: &Path) -> Self {
+        let gateway = ["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"];
+        let gateway = docker(gateway).ok().to_owned();
+        let port = std::net::TcpListener::bind((gateway.as_str(), 0)).unwrap();
+        let port = port.local_addr().unwrap().port();
+        let daemon = Command::new("git")
+            .args(["daemon", "--export-all", "--reuseaddr", "--log-destination=none"])
+            .arg(format!("--listen={gateway}"))
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", folder.display()))
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let address = format!("{gateway}:{port}");
+        wait_until(Duration::from_secs(10), "git serves", || {
+            std::net::TcpStream::connect(&address).is_ok()
+        });
+        Self { daemon, address }
+    }
+
+    /// A repository with these files.
+    fn make(&self, home: &TestHome, name: &str, files: &[(&str, &str)]) -> String {
+        for (path, text) in files {
+            put(home, &format!("repositories/{name}/{path}"), text);
+        }
+        let folder = home.path().join("repositories").join(name);
+        for line in [&["init", "-q"][..], &["add", "-A"], &["commit", "-qm", "first"]] {
+            let mut git = home.command("git");
+            run(
+                git.current_dir(&folder).args(["-c", "init.defaultBranch=main"]).args(line),
+                Duration::from_secs(20),
+            )
+            .ok();
+        }
+        format!("git://{}/{name}", self.address)
+    }
+}
+
+impl Drop for Repositories {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+#[test]
+fn dotfiles_are_installed_after_settings() {
+    const SERVER: &str = "dwell-test-workspace";
+    if docker(["image", "inspect", "--format", "ok", SERVER]).code != Some(0) {
+        eprintln!("skipped: this takes the image {SERVER}");
+        return;
+    }
+    let home = TestHome::new(env!("CARGO_BIN_EXE_dwell"));
+    put(&home, ".gitconfig", "[user]\n\tname = test\n\temail = test@localhost\n");
+    let folder = home.path().join("repositories");
+    fs::create_dir_all(&folder).unwrap();
+    let served = Repositories::serve(&folder);
+    let script = "#!/bin/sh\nset -e\necho told by the script\ngrep -c test@localhost ~/.gitconfig > ~/seen\nid -un >> ~/seen\npwd >> ~/seen\n";
+    let with_script = served.make(
+        &home,
+        "script",
+        &[("script/setup", script), ("setup", "#!/bin/sh\nexit 3\n"), ("install.sh", script)],
+    );
+    let args = ["--image", SERVER, "--class", "cpu=1,mem=512m"];
+    let create = |name: &str, more: &[&str]| {
+        let all = [&["ws", "create", name][..], &args, more].concat();
+        home.dwell(all)
+    };
+    let made = create("one", &["--settings", "--dotfiles", &with_script]);
+    made.ok();
+    assert!(made.stderr.contains("told by the script"), "{made:?}");
+    assert_eq!(sh(&home, "one", "cat ~/seen").ok(), "1\ndev\n/home/dev/dotfiles");
+
+    // By the person's default, without a script: links.
+    let links = served.make(
+        &home,
+        "links",
+        &[(".vimrc", "set x"), (".gitconfig", "[a]"), (".github/x", "y"), ("README", "z")],
+    );
+    home.configure(&format!("[person]\nsettings = true\ndotfiles = \"{links}\"\n"));
+    create("two", &[]).ok();
+    let seen = sh(
+        &home,
+        "two",
+        "readlink ~/.vimrc; cat ~/.gitconfig; ls -a ~ | grep -c github; ls ~/.gitconfig.before-dotfiles",
+    );
+    assert_eq!(seen.stdout.trim(), "dotfiles/.vimrc\n[a]0\n/home/dev/.gitconfig.before-dotfiles");
+    // What they replaced is not replaced again.
+    assert_eq!(fate(&push(&home, &["--to", "two"]), ".gitconfig"), "in_the_way");
+
+    // One that fails, and one that is not there, leave a workspace that works.
+    let broken =
+        served.make(&home, "broken", &[("install", "#!/bin/sh\necho no luck >&2\nexit 7\n")]);
+    let absent = format!("git://{}/absent", served.address);
+    for (name, repository, told) in
+        [("three", &broken, "no luck"), ("four", &absent, "exit code 1")]
+    {
+        let made = create(name, &["--dotfiles", repository, "--no-settings"]);
+        made.ok();
+        assert!(made.stderr.contains("not installed") && made.stderr.contains(told), "{made:?}");
+        assert_eq!(sh(&home, name, "ls ~/.gitconfig 2>/dev/null; echo works").ok(), "works");
+    }
+    create("five", &["--dotfiles", "https://me:token@host/x"]).fails_with(2);
 }

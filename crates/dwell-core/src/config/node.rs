@@ -12,6 +12,7 @@ use crate::Suffix;
 use crate::address::LoopbackPool;
 use crate::idle::Policy;
 use crate::remote::MeshAddress;
+use crate::settings::DotfilesRef;
 
 const FILE: &str = "config.toml";
 
@@ -37,6 +38,18 @@ pub struct NodeConfig {
     pub mesh: MeshConfig,
     /// When workspaces are put to sleep that have no settings of their own.
     pub idle: Policy,
+    /// What follows a person into new workspaces.
+    pub person: PersonConfig,
+}
+
+/// `[person]`: what follows the person into every workspace that is made from here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PersonConfig {
+    /// Whether settings of git, ssh and coding agents do.
+    pub settings: bool,
+    /// The repository of dotfiles that do.
+    pub dotfiles: Option<DotfilesRef>,
 }
 
 /// `[dns]`: the name server on the loopback.

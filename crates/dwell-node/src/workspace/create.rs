@@ -15,7 +15,7 @@ use dwell_core::workspace::{
 use dwell_core::{Generation, WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources, Volume};
 
-use super::{exists, find, given, labels, named, network, outcome, remove, save};
+use super::{exists, find, given, labels, named, network, outcome, person, remove, save};
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
 use crate::problem::OrProblem;
@@ -67,6 +67,7 @@ pub(crate) async fn create(
     }
     it.making = false;
     save(node, &it).await?;
+    person::follow(node, operation, &it, request.settings, request.dotfiles.as_ref()).await;
     let summary = format!("`{}` runs", it.name);
     outcome(node, &it, true, summary).await
 }

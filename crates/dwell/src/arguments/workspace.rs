@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::{Args, Subcommand};
 use dwell_api::workspace::EnvironmentRef;
 use dwell_core::idle::{After, Span};
+use dwell_core::settings::DotfilesRef;
 use dwell_core::workspace::{ImageRef, Sizing};
 use dwell_core::{NameError, NodeName, WorkspaceName};
 
@@ -123,6 +124,7 @@ Examples:
   dwell ws create box
   dwell ws create box --class cpu=2,mem=6g
   dwell ws create box --node big
+  dwell ws create box --settings --dotfiles https://github.com/you/dotfiles
   dwell ws create box --image debian:bookworm --env red --env blue")]
 pub(crate) struct Create {
     /// Its name
@@ -140,6 +142,18 @@ pub(crate) struct Create {
     /// An environment that it joins; may be repeated
     #[arg(long, value_name = "[PROJECT/]ENV", value_parser = environment)]
     pub(crate) env: Vec<EnvironmentRef>,
+    /// Bring your settings of git, ssh and agents, as `dwell config push` does
+    #[arg(long, overrides_with = "no_settings")]
+    pub(crate) settings: bool,
+    /// Bring no settings, whatever `[person]` in config.toml says
+    #[arg(long, overrides_with = "settings")]
+    pub(crate) no_settings: bool,
+    /// A repository of dotfiles to clone and install in it
+    #[arg(long, value_name = "REPOSITORY", overrides_with = "no_dotfiles")]
+    pub(crate) dotfiles: Option<DotfilesRef>,
+    /// Install no dotfiles, whatever `[person]` in config.toml says
+    #[arg(long, overrides_with = "dotfiles")]
+    pub(crate) no_dotfiles: bool,
 }
 
 /// A workspace by its name or id.

@@ -1,14 +1,12 @@
 //! `workspace`: making, looking after, removing.
 
+mod create;
 mod destroy;
 mod exec;
 mod idle;
 
 use dwell_api::event::Outcome;
-use dwell_api::remote::OnNode;
-use dwell_api::workspace::{
-    Change, CreateWorkspace, ListWorkspaces, RestoreWorkspace, Workspace as Shown,
-};
+use dwell_api::workspace::{Change, ListWorkspaces, RestoreWorkspace, Workspace as Shown};
 use dwell_api::{Code, Problem, endpoint};
 use dwell_core::WorkspaceName;
 use serde::Serialize;
@@ -17,14 +15,14 @@ pub(crate) use idle::keep;
 
 use super::operation::{finished, operate};
 use super::{Context, now};
-use crate::arguments::workspace::{Create, Workspace, WorkspaceAction as Action};
+use crate::arguments::workspace::{Workspace, WorkspaceAction as Action};
 use crate::failure::{Ended, Failure};
 use crate::output::workspace as show;
 
 /// Acts on workspaces.
 pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
     match it.action {
-        Action::Create(it) => create(it, context).await,
+        Action::Create(it) => create::run(it, context).await,
         Action::Ls { all } => ls(all, context).await,
         Action::Show(it) => one(&it.name, context).await,
         Action::Start(it) => change(&it.name, Change::Start, context).await,
@@ -52,18 +50,6 @@ pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
 /// An endpoint of a workspace.
 pub(super) fn of(path: &str, name: &WorkspaceName) -> String {
     endpoint::fill(path, &[name.as_str()])
-}
-
-async fn create(it: Create, context: &Context) -> Ended {
-    let quiet = context.output.is_quiet().then(|| it.name.to_string());
-    let body =
-        CreateWorkspace { name: it.name, image: it.image, sizing: it.class, environments: it.env };
-    let path = endpoint::query(endpoint::WORKSPACES, &OnNode { node: it.node });
-    act(&path, &body, context).await?;
-    if let Some(name) = quiet {
-        context.output.text(&name)?;
-    }
-    Ok(0)
 }
 
 async fn change(name: &WorkspaceName, change: Change, context: &Context) -> Ended {

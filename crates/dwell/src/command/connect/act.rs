@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use dwell_api::event::Outcome;
-use dwell_api::workspace::{Change, CreateWorkspace, DestroyWorkspace, Workspace, WorkspaceLosses};
+use dwell_api::workspace::{Change, DestroyWorkspace, Workspace, WorkspaceLosses};
 use dwell_api::{ClientError, Problem, endpoint};
 use serde::Serialize;
 use tokio::process::Command;
@@ -28,12 +28,7 @@ async fn tried(effect: Effect, context: &Context) -> Result<Input, Problem> {
     let summary = |outcome: Outcome| Input::Done(outcome.summary);
     match effect {
         Effect::Create { name } => {
-            let body = CreateWorkspace {
-                name: name.clone(),
-                image: None,
-                sizing: None,
-                environments: Vec::new(),
-            };
+            let body = usual(name.clone(), context)?;
             operate(endpoint::WORKSPACES, &body, context).await?;
             let mut client = connect::connect(&context.paths).await?;
             let path = endpoint::fill(endpoint::WORKSPACE, &[name.as_str()]);

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use dwell_api::paths::Paths;
 use dwell_api::{Code, Problem};
-use dwell_core::config::NodeConfig;
 use dwell_core::resolver::{Facts, Method, Plan, plan, undo};
 use dwell_net::setup;
 
 use super::{ROOT, run_program};
+use crate::command::node_config;
 
 /// The plan for this system's resolver, and the way back.
 #[derive(Debug)]
@@ -62,19 +62,4 @@ impl Resolver {
         };
         done.map_err(|e| Problem::new(Code::ToolFailed, e.to_string()))
     }
-}
-
-/// The node's own configuration, which says the suffixes and the port.
-fn node_config(paths: &Paths) -> Result<NodeConfig, Problem> {
-    let path = paths.config_file();
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(e) => {
-            let message = format!("`{}` cannot be read: {e}", path.display());
-            return Err(Problem::new(Code::InvalidConfig, message));
-        }
-    };
-    NodeConfig::from_toml(&text)
-        .map_err(|e| Problem::new(Code::InvalidConfig, format!("{}: {e}", path.display())))
 }
