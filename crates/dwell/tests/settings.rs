@@ -206,8 +206,10 @@ struct Repositories {
 
 impl Repositories {
     fn serve(folder: &Path) -> Self {
-        let gateway = ["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Gateway}}"];
-        let gateway = docker(gateway).ok().to_owned();
+        let subnet = ["network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Subnet}}"];
+        let (network, _) =
+            docker(subnet).ok().rsplit_once('.').map(|(a, b)| (a.to_owned(), b.len())).unwrap();
+        let gateway = format!("{network}.1");
         let port = std::net::TcpListener::bind((gateway.as_str(), 0)).unwrap();
         let port = port.local_addr().unwrap().port();
         let daemon = Command::new("git")
