@@ -98,7 +98,7 @@ pub struct Program {
 
 /// Settings for a workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = PersonSettings))]
 pub struct Settings {
     /// The files.
     pub files: Vec<File>,
