@@ -115,6 +115,20 @@ pub struct CreateWorkspace {
     pub dotfiles: Option<DotfilesRef>,
 }
 
+impl CreateWorkspace {
+    /// One of this name, as they usually are.
+    pub fn named(name: WorkspaceName) -> Self {
+        Self {
+            name,
+            image: None,
+            sizing: None,
+            environments: Vec::new(),
+            settings: None,
+            dotfiles: None,
+        }
+    }
+}
+
 /// What to change of a workspace.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "change", rename_all = "snake_case")]

@@ -5,6 +5,7 @@ mod destroy;
 mod exec;
 mod idle;
 
+pub(super) use create::usual;
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{Change, ListWorkspaces, RestoreWorkspace, Workspace as Shown};
 use dwell_api::{Code, Problem, endpoint};

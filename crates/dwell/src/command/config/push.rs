@@ -79,7 +79,7 @@ pub(crate) async fn run(it: Push, context: &Context) -> Ended {
 }
 
 /// Gathers the settings of whoever runs this. `homes` are further homes of theirs.
-pub(crate) fn gather(homes: &[String], keys: bool) -> Result<Gathered, Failure> {
+pub(crate) fn gather(homes: &[String], keys: bool) -> Result<Gathered, Problem> {
     let home = std::env::home_dir().ok_or_else(|| {
         Problem::new(Code::InvalidArgument, "the home directory is not known: HOME is not set")
     })?;

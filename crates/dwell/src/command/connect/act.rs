@@ -8,6 +8,7 @@ use dwell_api::{ClientError, Problem, endpoint};
 use serde::Serialize;
 use tokio::process::Command;
 
+use crate::command::workspace::usual;
 use crate::command::{Context, idempotency_key};
 use crate::connect;
 use crate::picker::{Effect, Input};

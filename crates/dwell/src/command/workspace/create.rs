@@ -1,8 +1,9 @@
 //! `workspace create`: with what follows the person, where that is wanted.
 
-use dwell_api::endpoint;
 use dwell_api::remote::OnNode;
 use dwell_api::workspace::CreateWorkspace;
+use dwell_api::{Problem, endpoint};
+use dwell_core::WorkspaceName;
 
 use super::act;
 use crate::arguments::workspace::Create;
@@ -13,28 +14,36 @@ use crate::failure::Ended;
 /// Makes a workspace.
 pub(super) async fn run(it: Create, context: &Context) -> Ended {
     let quiet = context.output.is_quiet().then(|| it.name.to_string());
-    let person = node_config(&context.paths)?.person;
-    let wants_settings = it.settings || (person.settings && !it.no_settings);
-    let settings = if wants_settings { Some(gather(&[], false)?.settings) } else { None };
-    let dotfiles = it.dotfiles.or(person.dotfiles.filter(|_| !it.no_dotfiles));
+    let mut body = usual(it.name, context)?;
+    if it.settings && body.settings.is_none() {
+        body.settings = Some(gather(&[], false)?.settings);
+    }
+    body.settings = body.settings.filter(|_| !it.no_settings);
+    body.dotfiles = it.dotfiles.or(body.dotfiles.filter(|_| !it.no_dotfiles));
+    body.image = it.image;
+    body.sizing = it.class;
+    body.environments = it.env;
     // What dotfiles say is the person's own.
-    let output = match dotfiles {
+    let output = match body.dotfiles {
         Some(_) => context.output.clone().verbose(true),
         None => context.output.clone(),
     };
     let context = &Context { output, paths: context.paths.clone() };
-    let body = CreateWorkspace {
-        name: it.name,
-        image: it.image,
-        sizing: it.class,
-        environments: it.env,
-        settings,
-        dotfiles,
-    };
     let path = endpoint::query(endpoint::WORKSPACES, &OnNode { node: it.node });
     act(&path, &body, context).await?;
     if let Some(name) = quiet {
         context.output.text(&name)?;
     }
     Ok(0)
+}
+
+/// A workspace with what the person has follow into every one.
+pub(crate) fn usual(name: WorkspaceName, context: &Context) -> Result<CreateWorkspace, Problem> {
+    let person = node_config(&context.paths)?.person;
+    let mut body = CreateWorkspace::named(name);
+    if person.settings {
+        body.settings = Some(gather(&[], false)?.settings);
+    }
+    body.dotfiles = person.dotfiles;
+    Ok(body)
 }
