@@ -165,6 +165,18 @@ endpoints! {
     WORKSPACE_IDLE = "/v1/workspaces/{workspace}/idle";
     /// POST: keeps it awake for a time, or takes that back.
     WORKSPACE_KEEP = "/v1/workspaces/{workspace}/keep";
+    /// POST: starts a session in it.
+    WORKSPACE_SESSIONS = "/v1/workspaces/{workspace}/sessions";
+    /// GET: one session of a workspace.
+    WORKSPACE_SESSION = "/v1/workspaces/{workspace}/sessions/{session}";
+    /// POST: ends the command of a session of a workspace.
+    WORKSPACE_SESSION_KILL = "/v1/workspaces/{workspace}/sessions/{session}/kill";
+    /// GET: the transcript of a session of a workspace, as bytes.
+    WORKSPACE_TRANSCRIPT = "/v1/workspaces/{workspace}/sessions/{session}/transcript";
+    /// POST with an upgrade: a terminal of a session of a workspace.
+    WORKSPACE_ATTACH = "/v1/workspaces/{workspace}/sessions/{session}/attach";
+    /// POST: types text into a session of a workspace.
+    WORKSPACE_SEND = "/v1/workspaces/{workspace}/send";
     /// POST: asks for, gives or takes back trust in what a directory wants to run.
     TRUST = "/v1/trust";
 }

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
-use dwell_core::{EnvironmentId, EnvironmentName, NodeName, ProjectName, SessionName};
+use dwell_core::{
+    EnvironmentId, EnvironmentName, NodeName, ProjectName, SessionName, WorkspaceId, WorkspaceName,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::endpoint;
 use crate::environment::Variables;
+use crate::workspace::EnvironmentRef;
 
 /// What a session was seen to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,21 +24,32 @@ pub enum SessionStatus {
     Lost,
 }
 
-/// One session.
+/// One session: in an environment, or in a workspace, where it may work on an environment's tree.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Session {
-    /// Its name, unique in its environment.
+    /// Its name, unique in the workspace that it is in, else in its environment.
     #[schema(value_type = String)]
     pub name: SessionName,
-    /// Its environment's identity.
-    #[schema(value_type = String)]
-    pub environment: EnvironmentId,
+    /// The workspace that it is in, by its identity; absent where it runs on the node itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub workspace: Option<WorkspaceId>,
+    /// That workspace's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub workspace_name: Option<WorkspaceName>,
+    /// Its environment's identity; always there where it is in no workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub environment: Option<EnvironmentId>,
     /// Its environment's name.
-    #[schema(value_type = String)]
-    pub environment_name: EnvironmentName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub environment_name: Option<EnvironmentName>,
     /// Its environment's project.
-    #[schema(value_type = String)]
-    pub project: ProjectName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub project: Option<ProjectName>,
     /// The command and its arguments.
     pub command: Vec<String>,
     /// Its working directory.
@@ -55,12 +70,34 @@ pub struct Session {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<i64>,
+    /// Whether dwell started it again after its workspace was stopped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// The command line that attaches a terminal to it on its node.
     pub attach: Vec<String>,
     /// The node that holds it, where that is not the one that was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub node: Option<NodeName>,
+}
+
+impl Session {
+    /// The name of the place that it is in: of its workspace, else of its environment.
+    pub fn place(&self) -> &str {
+        let environment = self.environment_name.as_ref().map_or("", EnvironmentName::as_str);
+        self.workspace_name.as_ref().map_or(environment, WorkspaceName::as_str)
+    }
+
+    /// The path of a call about it: the one for sessions of environments or the one for those of
+    /// workspaces.
+    pub fn at(&self, in_environment: &str, in_workspace: &str) -> String {
+        let name = self.name.as_str();
+        match (&self.workspace, &self.environment) {
+            (Some(id), _) => endpoint::fill(in_workspace, &[id.as_str(), name]),
+            (None, Some(id)) => endpoint::fill(in_environment, &[id.as_str(), name]),
+            (None, None) => endpoint::fill(in_environment, &["", name]),
+        }
+    }
 }
 
 /// Starts a session.
@@ -75,7 +112,8 @@ pub struct StartSession {
     /// The environment of the invoking shell. Kept in a private file until the command has read
     /// it, never in arguments or logs.
     pub variables: Variables,
-    /// Where to run it, relative to the environment's project directory.
+    /// Where to run it, relative to the environment's project directory; in a workspace, where no
+    /// environment is named, to the home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub directory: Option<PathBuf>,
@@ -88,9 +126,25 @@ pub struct StartSession {
     /// Starts the lost or ended session of this name again, with its own command.
     #[serde(default)]
     pub resume: bool,
-    /// Lays the variables over those of a login on the node, instead of taking them alone.
+    /// Lays the variables over those of a login on the node, instead of taking them alone. In a
+    /// workspace they always are.
     #[serde(default)]
     pub login: bool,
+    /// In a workspace: the environment on whose tree it works, which the workspace has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<EnvironmentRef>,
+}
+
+/// Shows a session in a workspace on a terminal.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct AttachSession {
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// What kind of terminal it is, as in `TERM`.
+    pub terminal: String,
+    /// Shows it without typing into it.
+    #[serde(default)]
+    pub read_only: bool,
 }
 
 /// Types text into a session.
@@ -109,9 +163,12 @@ pub struct SendText {
 /// Which sessions to list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams, ToSchema)]
 pub struct ListSessions {
-    /// Only this environment's, by name or id.
+    /// Only those in this environment, or at work on its tree, by name or id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Only those in this workspace, by name or id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
     /// The project; needed only where the name alone is ambiguous.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[param(value_type = Option<String>)]

@@ -195,7 +195,10 @@ pub struct DestroyWorkspace {
 /// What destroying a workspace would lose, or leave only in the home that is kept.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WorkspaceLosses {
-    /// Commands that run in it.
+    /// Sessions that run in it: their names and commands.
+    #[serde(default)]
+    pub sessions: Vec<String>,
+    /// Other commands that run in it.
     pub running: Vec<String>,
     /// Repositories of its home with work that is nowhere else.
     pub repositories: Vec<UnsavedRepository>,
@@ -207,14 +210,18 @@ pub struct WorkspaceLosses {
 impl WorkspaceLosses {
     /// Whether nothing would be lost.
     pub fn is_empty(&self) -> bool {
-        self.running.is_empty() && self.repositories.is_empty() && self.unknown.is_none()
+        self.sessions.is_empty()
+            && self.running.is_empty()
+            && self.repositories.is_empty()
+            && self.unknown.is_none()
     }
 
     /// What would be lost, a line each.
     pub fn lines(&self) -> Vec<String> {
+        let sessions = self.sessions.iter().map(|session| format!("running session: {session}"));
         let running = self.running.iter().map(|command| format!("running: {command}"));
         let work = self.repositories.iter().map(ToString::to_string);
-        running.chain(work).chain(self.unknown.clone()).collect()
+        sessions.chain(running).chain(work).chain(self.unknown.clone()).collect()
     }
 }
 

@@ -15,6 +15,12 @@ pub struct Agent {
     pub title: &'static str,
     /// The subcommand under which the agent works without a terminal.
     headless: Option<&'static str>,
+    /// Options with which it works on a prompt without a terminal, and ends.
+    prints: &'static [&'static str],
+    /// Whether what stands alone at the end of its arguments is a prompt, not a file or a directory.
+    takes_prompt: bool,
+    /// Options that take no value and may stand before a prompt.
+    switches: &'static [&'static str],
     /// Subcommands that hold no conversation.
     other: &'static [&'static str],
     /// The arguments that make it go on with the last conversation of its directory.
@@ -30,6 +36,9 @@ const AGENTS: &[Agent] = &[
         name: "claude",
         title: "Claude Code",
         headless: None,
+        prints: &["-p", "--print"],
+        takes_prompt: true,
+        switches: &["--dangerously-skip-permissions", "--continue", "-c", "--verbose", "--ide"],
         other: &["mcp", "update", "doctor"],
         resume: &["--continue"],
         chooses: &["--continue", "-c", "--resume", "-r", "--session-id"],
@@ -39,6 +48,9 @@ const AGENTS: &[Agent] = &[
         name: "codex",
         title: "Codex",
         headless: Some("exec"),
+        prints: &["e"],
+        takes_prompt: true,
+        switches: &["--full-auto", "--dangerously-bypass-approvals-and-sandbox", "--search"],
         other: &["app-server", "cloud", "fork", "login", "logout", "mcp", "mcp-server", "review"],
         resume: &["resume", "--last"],
         chooses: &["resume"],
@@ -48,6 +60,9 @@ const AGENTS: &[Agent] = &[
         name: "opencode",
         title: "OpenCode",
         headless: Some("run"),
+        prints: &[],
+        takes_prompt: false,
+        switches: &["--continue", "-c", "--print-logs"],
         other: &["acp", "agent", "attach", "auth", "github", "mcp", "models", "serve", "web"],
         resume: &["--continue"],
         chooses: &["--continue", "-c", "--session", "-s"],
@@ -57,6 +72,9 @@ const AGENTS: &[Agent] = &[
         name: "aider",
         title: "Aider",
         headless: None,
+        prints: &["--message", "-m", "--message-file", "-f"],
+        takes_prompt: false,
+        switches: &["--yes-always", "--no-auto-commits", "--restore-chat-history"],
         other: &[],
         resume: &["--restore-chat-history"],
         chooses: &["--restore-chat-history", "--no-restore-chat-history"],
@@ -66,6 +84,9 @@ const AGENTS: &[Agent] = &[
         name: "gemini",
         title: "Gemini CLI",
         headless: None,
+        prints: &["-p", "--prompt"],
+        takes_prompt: true,
+        switches: &["--yolo", "-y", "--skip-trust", "--sandbox", "-s", "--debug", "-d"],
         other: &["extensions", "mcp"],
         resume: &["--resume", "latest"],
         chooses: &["--resume", "-r"],
@@ -98,6 +119,28 @@ impl Agent {
         self.keys.iter().copied().filter(|name| is_here(name)).collect()
     }
 
+    /// Whether the agent works on a prompt of its command line and ends.
+    fn is_headless(&self, arguments: &[String]) -> bool {
+        arguments.iter().take_while(|argument| *argument != "--").any(|argument| {
+            let option = argument.split_once('=').map_or(argument.as_str(), |(option, _)| option);
+            Some(option) == self.headless || self.prints.contains(&option)
+        })
+    }
+
+    /// Whether the last argument is a prompt: not an option, nor the value of one.
+    fn is_prompt(&self, last: &str, before: &[String]) -> bool {
+        if !self.takes_prompt || last.starts_with('-') {
+            return false;
+        }
+        match before.last().map(String::as_str) {
+            // A value of an option that we do not know stays.
+            Some(option) if option.starts_with('-') && option != "--" => {
+                self.switches.contains(&option)
+            }
+            _ => true,
+        }
+    }
+
     /// Whether the arguments leave it to us which conversation is meant.
     fn resumable(&self, arguments: &[String]) -> bool {
         let other = arguments.first().is_some_and(|first| self.other.contains(&first.as_str()));
@@ -126,6 +169,34 @@ pub fn resume_command(argv: &[String]) -> Vec<String> {
     let resume = agent.resume.iter().map(|argument| (*argument).to_owned());
     let program = std::iter::once(program.clone());
     program.chain(before.to_vec()).chain(resume).chain(after.to_vec()).collect()
+}
+
+/// The command line with which a session goes on by itself after its workspace was stopped: an
+/// agent's that waits for a person, with its last conversation and without the prompt that it
+/// began with, and a shell's that waits for one. `None` for everything else: nobody asked for it
+/// to be done again.
+pub fn restore_command(argv: &[String]) -> Option<Vec<String>> {
+    let (program, arguments) = argv.split_first()?;
+    if is_shell(program) {
+        let waits =
+            arguments.iter().all(|a| ["-l", "-i", "-il", "-li", "--login"].contains(&a.as_str()));
+        return waits.then(|| argv.to_vec());
+    }
+    let agent = Agent::of(program)?;
+    let first = arguments.first().map(String::as_str);
+    let does_other = first.is_some_and(|first| agent.other.contains(&first));
+    if does_other || agent.is_headless(arguments) {
+        return None;
+    }
+    let without = arguments.split_last().filter(|(last, before)| agent.is_prompt(last, before));
+    let kept = without.map_or(arguments, |(_, before)| before);
+    let line: Vec<String> = std::iter::once(program.clone()).chain(kept.to_vec()).collect();
+    Some(resume_command(&line))
+}
+
+fn is_shell(program: &str) -> bool {
+    let name = program.rsplit('/').next().unwrap_or(program);
+    ["sh", "bash", "zsh", "fish", "dash", "ksh"].contains(&name)
 }
 
 #[cfg(test)]
@@ -190,6 +261,36 @@ mod tests {
         assert_eq!(resumed("claude --resume=abc"), "claude --resume=abc");
         assert_eq!(resumed("opencode -s ses_1"), "opencode -s ses_1");
         assert_eq!(resumed("claude -- -c"), "claude --continue -- -c");
+    }
+
+    #[test]
+    fn only_what_waits_for_a_person_is_restored_and_its_prompt_is_not_given_again() {
+        let restored = |words: &[&str]| {
+            let argv: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            restore_command(&argv).map(|words| words.join(" "))
+        };
+        let some = |line: &str| Some(line.to_owned());
+        assert_eq!(restored(&["bash"]), some("bash"));
+        assert_eq!(restored(&["/bin/bash", "-l"]), some("/bin/bash -l"));
+        assert_eq!(restored(&["claude", "fix it"]), some("claude --continue"));
+        let model = ["claude", "--model", "opus", "fix it"];
+        assert_eq!(restored(&model), some("claude --continue --model opus"));
+        assert_eq!(restored(&model[..3]), some("claude --continue --model opus"));
+        assert_eq!(restored(&["codex", "--search", "fix"]), some("codex resume --last --search"));
+        assert_eq!(restored(&["aider", "a.py"]), some("aider --restore-chat-history a.py"));
+        for over in [
+            &["claude", "-p", "fix it"][..],
+            &["codex", "exec", "fix"],
+            &["opencode", "run", "fix"],
+            &["opencode", "serve"],
+            &["gemini", "--prompt=fix"],
+            &["aider", "--message", "fix"],
+            &["bash", "-c", "make"],
+            &["make"],
+            &[],
+        ] {
+            assert_eq!(restored(over), None, "{over:?}");
+        }
     }
 
     #[test]

@@ -135,6 +135,9 @@ pub struct Workspace {
     /// The environments whose networks it is in.
     #[serde(default)]
     pub environments: BTreeSet<EnvironmentId>,
+    /// The environments whose trees it has, each at the place that it has on the node.
+    #[serde(default)]
+    pub trees: BTreeSet<EnvironmentId>,
     /// The addresses of its own network, once they are allotted.
     #[serde(default)]
     pub subnet: Option<Ipv4Net>,

@@ -301,11 +301,6 @@ impl Sessions {
         }
     }
 
-    /// What the session was started with; `None` when there is no such session.
-    pub fn spec(&self, directory: &Path) -> Result<Option<Spec>, SessionError> {
-        read_json(directory, files::SPEC)
-    }
-
     /// The transcript from an offset (in bytes since the start of the session) on, up to 1 MiB;
     /// read on at [`Part::next`].
     pub fn transcript(&self, directory: &Path, from: u64) -> Result<Part, SessionError> {
@@ -329,6 +324,11 @@ impl Sessions {
         let limit = limit(directory)?;
         Ok(Follow::new(self.clone(), directory.to_owned(), name.clone(), limit, from))
     }
+}
+
+/// What a session was started with; `None` when there is no such session.
+pub fn spec(directory: &Path) -> Result<Option<Spec>, SessionError> {
+    read_json(directory, files::SPEC)
 }
 
 /// How a session is whose shim cannot be seen, by its files alone: it lives while it holds its

@@ -270,6 +270,12 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::FORWARDS_STOP, post(forward::stop))
         .route(endpoint::WORKSPACE_IDLE, get(idle::one).post(idle::set))
         .route(endpoint::WORKSPACE_KEEP, post(idle::keep))
+        .route(endpoint::WORKSPACE_SESSIONS, post(workspace::session::start))
+        .route(endpoint::WORKSPACE_SESSION, get(workspace::session::one))
+        .route(endpoint::WORKSPACE_SESSION_KILL, post(workspace::session::kill))
+        .route(endpoint::WORKSPACE_TRANSCRIPT, get(workspace::session::transcript))
+        .route(endpoint::WORKSPACE_ATTACH, post(workspace::session::attach))
+        .route(endpoint::WORKSPACE_SEND, post(workspace::session::send))
         .fallback(|| async {
             Refusal(Problem::new(Code::NotFound, "the node API has no such path"))
         })
@@ -394,6 +400,12 @@ pub(crate) async fn serve(
         idle::one,
         idle::set,
         idle::keep,
+        workspace::session::start,
+        workspace::session::one,
+        workspace::session::kill,
+        workspace::session::transcript,
+        workspace::session::attach,
+        workspace::session::send,
     ),
     components(schemas(dwell_api::Event, ErrorBody))
 )]

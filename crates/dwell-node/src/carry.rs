@@ -23,6 +23,8 @@ pub(crate) struct Far<'a> {
     pub(crate) output: Pin<Box<dyn Stream<Item = Written> + Send + 'a>>,
     /// Its standard input.
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
+    /// Whether it has a terminal, and so ends when the client does.
+    pub(crate) hangs_up: bool,
 }
 
 /// Carries bytes until the command ends, then its exit code.
@@ -32,7 +34,7 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
     resize: impl Fn(u16, u16) -> BoxFuture<'static, ()>,
     code: impl Future<Output = Result<i32, Problem>>,
 ) {
-    let Far { mut output, mut input } = far;
+    let Far { mut output, mut input, hangs_up } = far;
     let (mut reader, mut writer) = tokio::io::split(stream);
     let forward = async {
         let mut buffer = BytesMut::with_capacity(16 * 1024);
@@ -88,7 +90,11 @@ pub(crate) async fn carry<S: AsyncRead + AsyncWrite + Unpin>(
             // Whoever hangs up first takes what is still on its way from the other.
             let _ = tokio::time::timeout(HANG_UP, forward).await;
         }
-        () = &mut forward => back.await,
+        () = &mut forward => {
+            if !hangs_up {
+                back.await;
+            }
+        }
     }
 }
 

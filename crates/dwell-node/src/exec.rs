@@ -152,5 +152,5 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(node: Arc<Node>, stream: S, run
         async move { drop(node.engine.resize_exec(&id, columns, rows).await) }.boxed()
     };
     let code = async { node.engine.exec_exit_code(&id).await.or_problem() };
-    carry(stream, Far { output: Box::pin(output), input }, resize, code).await;
+    carry(stream, Far { output: Box::pin(output), input, hangs_up: false }, resize, code).await;
 }

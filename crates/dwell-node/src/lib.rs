@@ -47,6 +47,7 @@ use dwell_api::paths::Paths;
 
 /// The OpenAPI document of the node API.
 pub use api::openapi;
+pub use command::show_session;
 
 /// Runs the daemon until it is told to stop or gets SIGTERM or SIGINT.
 ///

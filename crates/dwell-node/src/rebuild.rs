@@ -8,12 +8,12 @@ use dwell_core::compose::Role;
 use dwell_core::environment::{Desired, Environment};
 use dwell_core::observed::label;
 use dwell_core::{EnvironmentId, SharedId};
-use dwell_drivers::session::Spec;
 use dwell_store::{SessionRecord, SharedRecord, Store, StoreError};
 use serde_json::{Map, Value};
 
 use crate::environment::{COMPOSE_FILE, RECORD_FILE};
 use crate::node::Node;
+use crate::session::Place;
 
 /// Opens the database; a damaged one is moved aside and a new one begun. Says what happened.
 pub(crate) async fn open(path: &Path) -> Result<(Store, Vec<String>), StoreError> {
@@ -112,7 +112,7 @@ async fn adopt(node: &Node, environment: &Environment, directory: &Path) {
     node.facts.load(&environment.id, directory);
     let owner = environment.id.as_str();
     subnets(node, owner, &compose_file(directory)).await;
-    sessions(node, environment, directory).await;
+    sessions(node, &environment.clone().into(), directory).await;
     tracing::info!(environment = %environment.label(), "adopted");
 }
 
@@ -136,10 +136,10 @@ async fn subnets(node: &Node, owner: &str, compose: &Value) {
 }
 
 /// Of several runs of one session the last is the one that counts.
-async fn sessions(node: &Node, environment: &Environment, directory: &Path) {
+pub(crate) async fn sessions(node: &Node, place: &Place, directory: &Path) {
     let folders = std::fs::read_dir(directory.join("sessions")).into_iter().flatten().flatten();
     let mut found: Vec<SessionRecord> =
-        folders.filter_map(|entry| session(environment, &entry.path())).collect();
+        folders.filter_map(|entry| session(place, &entry.path())).collect();
     found.sort_by_key(|record| record.started);
     for record in found {
         if let Err(error) = node.store.put_session(&record).await {
@@ -149,17 +149,23 @@ async fn sessions(node: &Node, environment: &Environment, directory: &Path) {
 }
 
 /// A session is known by its directory, `<name>-<started>`, and what it was told to run.
-fn session(environment: &Environment, files: &Path) -> Option<SessionRecord> {
+fn session(place: &Place, files: &Path) -> Option<SessionRecord> {
     let folder = files.file_name()?.to_str()?;
     let (name, started) = folder.rsplit_once('-')?;
-    let spec: Spec = serde_json::from_slice(&std::fs::read(files.join("spec.json")).ok()?).ok()?;
+    let spec = dwell_drivers::session::spec(files).ok()??;
+    let (environment, workspace) = match place {
+        Place::Environment(environment) => (Some(environment.id.clone()), None),
+        Place::Workspace(it) => (None, Some(it.id.clone())),
+    };
     Some(SessionRecord {
-        environment: environment.id.clone(),
+        environment,
+        workspace,
         name: name.parse().ok()?,
         command: spec.argv,
         directory: spec.directory,
         files: files.to_owned(),
         started: started.parse().ok()?,
+        restored: false,
     })
 }
 

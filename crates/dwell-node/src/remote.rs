@@ -225,7 +225,8 @@ impl Remotes {
                 }
             }
             let shown = last.seen.sessions.into_iter();
-            let shown = shown.filter(|session| self.shows(&session.environment));
+            let shown = shown
+                .filter(|session| session.environment.as_ref().is_none_or(|id| self.shows(id)));
             all_seen.sessions.extend(shown.map(|session| mirror::shown_session(session, name)));
             let workspaces = last.seen.workspaces.into_iter();
             all_seen

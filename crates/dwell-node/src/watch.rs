@@ -50,9 +50,10 @@ async fn see(node: &Node) -> Result<Seen, Problem> {
     let mut environments = Vec::new();
     for environment in node.store.environments().await.or_problem()? {
         let own = containers.remove(&environment.id).unwrap_or_default();
+        let own_id = Some(&environment.id);
         let running = sessions
             .iter()
-            .filter(|s| s.environment == environment.id && s.status == SessionStatus::Running);
+            .filter(|s| s.environment.as_ref() == own_id && s.status == SessionStatus::Running);
         let count = u32::try_from(running.count()).unwrap_or(u32::MAX);
         environments.push(SeenEnvironment {
             names: names(node, &environment, &own),

@@ -2,6 +2,7 @@
 //! records are the intent: what is being made is undone after a crash, what is being removed is
 //! finished, by the reconciler.
 
+mod attach;
 mod change;
 mod create;
 mod dial;
@@ -17,6 +18,7 @@ mod quiet;
 mod reconcile;
 mod remove;
 mod settings;
+mod tree;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -36,11 +38,12 @@ use crate::node::{Node, invalid_name};
 use crate::problem::OrProblem;
 use crate::world::{EngineState, look_at_workspace};
 
+pub(crate) use attach::attach;
 pub(crate) use change::{change, settle_as};
 pub(crate) use create::{create, refuse_taken, restore};
 pub(crate) use dial::dial;
 pub(crate) use exec::{awake, exec};
-pub(crate) use given::{BINARY, renew};
+pub(crate) use given::{BINARY, own_binary, renew, sessions};
 pub(crate) use losses::losses;
 pub(crate) use network::{follow, let_go};
 pub(crate) use ports::ports;
@@ -48,6 +51,7 @@ pub(crate) use quiet::quietly;
 pub(crate) use reconcile::{Tries, reconcile};
 pub(crate) use remove::destroy;
 pub(crate) use settings::push;
+pub(crate) use tree::with_tree;
 
 /// The record again, beside the workspace's other files.
 const RECORD_FILE: &str = "workspace.json";
@@ -147,6 +151,7 @@ pub(crate) async fn adopt(node: &Node, directory: &Path) {
             tracing::warn!(%error, %subnet, "a subnet was not adopted");
         }
     }
+    crate::rebuild::sessions(node, &record.clone().into(), directory).await;
     tracing::info!(workspace = %record.name, "adopted");
 }
 

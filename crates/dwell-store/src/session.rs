@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use dwell_core::{EnvironmentId, SessionName};
+use dwell_core::{EnvironmentId, SessionName, WorkspaceId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Store, StoreError, decode, encode};
@@ -10,9 +10,13 @@ use crate::{Store, StoreError, decode, encode};
 /// A session that was started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionRecord {
-    /// Its environment.
-    pub environment: EnvironmentId,
-    /// Its name, unique in the environment.
+    /// Its environment: the one that it is in, or on whose tree it works in a workspace.
+    #[serde(default)]
+    pub environment: Option<EnvironmentId>,
+    /// The workspace that it is in.
+    #[serde(default)]
+    pub workspace: Option<WorkspaceId>,
+    /// Its name, unique in the place that it is in.
     pub name: SessionName,
     /// The command and its arguments.
     pub command: Vec<String>,
@@ -22,16 +26,27 @@ pub struct SessionRecord {
     pub files: PathBuf,
     /// When it was started.
     pub started: i64,
+    /// Whether it was started again after its workspace was stopped.
+    #[serde(default)]
+    pub restored: bool,
+}
+
+impl SessionRecord {
+    /// The identity of the place that it is in: its workspace, else its environment.
+    pub fn place(&self) -> &str {
+        let environment = self.environment.as_ref().map_or("", EnvironmentId::as_str);
+        self.workspace.as_ref().map_or(environment, WorkspaceId::as_str)
+    }
 }
 
 impl Store {
     /// Records a session, in place of an ended one with the same name.
     pub async fn put_session(&self, session: &SessionRecord) -> Result<(), StoreError> {
         sqlx::query(
-            "insert into session (environment, name, record, started) values ($1, $2, $3, $4) \
-             on conflict (environment, name) do update set record = $3, started = $4",
+            "insert into session (place, name, record, started) values ($1, $2, $3, $4) \
+             on conflict (place, name) do update set record = $3, started = $4",
         )
-        .bind(session.environment.as_str())
+        .bind(session.place())
         .bind(session.name.as_str())
         .bind(encode("session", session)?)
         .bind(session.started)
@@ -48,26 +63,19 @@ impl Store {
         rows.iter().map(|text| decode("session", text)).collect()
     }
 
-    /// Forgets a session.
-    pub async fn forget_session(
-        &self,
-        environment: &EnvironmentId,
-        name: &SessionName,
-    ) -> Result<(), StoreError> {
-        sqlx::query("delete from session where environment = $1 and name = $2")
-            .bind(environment.as_str())
+    /// Forgets a session of the place with this identity.
+    pub async fn forget_session(&self, place: &str, name: &SessionName) -> Result<(), StoreError> {
+        sqlx::query("delete from session where place = $1 and name = $2")
+            .bind(place)
             .bind(name.as_str())
             .execute(&self.pool)
             .await?;
         Ok(())
     }
 
-    /// Forgets all sessions of an environment.
-    pub async fn forget_sessions(&self, environment: &EnvironmentId) -> Result<(), StoreError> {
-        sqlx::query("delete from session where environment = $1")
-            .bind(environment.as_str())
-            .execute(&self.pool)
-            .await?;
+    /// Forgets all sessions of the place with this identity.
+    pub async fn forget_sessions(&self, place: &str) -> Result<(), StoreError> {
+        sqlx::query("delete from session where place = $1").bind(place).execute(&self.pool).await?;
         Ok(())
     }
 }

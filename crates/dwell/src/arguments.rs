@@ -218,6 +218,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     SessionShim(node::SessionShim),
     #[command(hide = true)]
+    SessionTerminal(node::SessionTerminal),
+    #[command(hide = true)]
     Relay(node::Relay),
     #[command(hide = true)]
     RsyncShell(node::RsyncShell),

@@ -126,6 +126,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Init(it) => config::init(&it, context),
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),
+        Command::SessionTerminal(it) => crate::roles::session_terminal(&it),
         Command::Relay(it) => crate::roles::relay(&it),
         Command::RsyncShell(it) => crate::roles::rsync_shell(&it),
         Command::Workspace(it) => workspace::run(it, context).await,

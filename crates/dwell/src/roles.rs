@@ -10,7 +10,7 @@ use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::arguments::node::{EmptyDirectory, Relay, RsyncShell, SessionShim};
+use crate::arguments::node::{EmptyDirectory, Relay, RsyncShell, SessionShim, SessionTerminal};
 use crate::command::{Context, block_on};
 use crate::failure::{Ended, Failure};
 
@@ -38,6 +38,13 @@ pub(crate) fn daemon(context: &Context, background: bool) -> Ended {
 pub(crate) fn session_shim(shim: &SessionShim) -> Ended {
     let code = dwell_drivers::session::shim::main(&shim.directory);
     Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Shows a session on a terminal that is elsewhere.
+pub(crate) fn session_terminal(it: &SessionTerminal) -> Ended {
+    let shown = dwell_node::show_session(&it.directory, &it.session, it.read_only, it.size);
+    block_on(shown)??;
+    Ok(0)
 }
 
 /// Is the first process of a workspace.

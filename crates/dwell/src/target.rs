@@ -1,5 +1,7 @@
 //! Which environment is meant: the one named, or the one that the user is in.
 
+mod place;
+
 use std::path::{Path, PathBuf};
 
 use dwell_api::environment::{Environment, ListEnvironments};
@@ -8,6 +10,8 @@ use dwell_core::{EnvironmentName, ProjectName, ServiceName};
 
 use crate::failure::Failure;
 use crate::project;
+
+pub(crate) use place::{Place, place};
 
 /// Lists environments.
 pub(crate) async fn list(

@@ -28,7 +28,9 @@ pub(super) async fn list(
     let mut sessions = std::collections::HashMap::new();
     for session in node.sessions(None).await? {
         if session.status == dwell_api::session::SessionStatus::Running {
-            *sessions.entry(session.environment).or_insert(0) += 1;
+            if let Some(environment) = session.environment {
+                *sessions.entry(environment).or_insert(0) += 1;
+            }
         }
     }
     let mut containers = node.world.by_environment();

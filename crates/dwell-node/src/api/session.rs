@@ -5,17 +5,21 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use dwell_api::Problem;
 use dwell_api::environment::InProject;
 use dwell_api::session::{ListSessions, SendText, Session, StartSession, TranscriptQuery};
-use dwell_core::SessionName;
+use dwell_core::{EnvironmentId, ProjectName, SessionName, WorkspaceId};
 use dwell_drivers::session::{Event, Follow, Plain};
 use futures_util::stream;
 
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer};
-use crate::node::invalid_name;
+use crate::node::{Node, invalid_name};
 use crate::problem::OrProblem;
+use crate::session::Place;
+use crate::{session, workspace};
 
-fn name_of(text: &str) -> Result<SessionName, Refusal> {
+/// A session's name in a path.
+pub(super) fn name_of(text: &str) -> Result<SessionName, Refusal> {
     Ok(text.parse().map_err(invalid_name)?)
 }
 
@@ -25,20 +29,47 @@ pub(super) async fn list(
     State(node): Shared,
     Query(query): Query<ListSessions>,
 ) -> Answer<Vec<Session>> {
-    let project = query.project.as_ref();
-    let elsewhere = query.environment.as_ref().and_then(|name| node.remotes.find(name, project));
-    let only = match (&query.environment, &elsewhere) {
-        (Some(name), None) => Some(node.find(name, project).await?.id),
-        (_, Some((_, id))) => Some(id.clone()),
-        (None, None) => None,
-    };
-    let mut shown = node.sessions(only.as_ref()).await?;
+    let of = whose(&node, &query).await?;
+    let mut shown = node.sessions(of.as_deref()).await?;
     if !node.remotes.is_empty() {
         let sessions = node.remotes.list(&node).await.sessions;
-        let wanted = |session: &Session| only.as_ref().is_none_or(|id| session.environment == *id);
+        let wanted = |session: &Session| {
+            let is = |id: Option<&str>| id.is_some() && id == of.as_deref();
+            of.is_none()
+                || is(session.environment.as_ref().map(EnvironmentId::as_str))
+                || is(session.workspace.as_ref().map(WorkspaceId::as_str))
+        };
         shown.extend(sessions.into_iter().filter(wanted));
     }
     answer(shown)
+}
+
+/// The identity of the environment or the workspace whose sessions are asked for.
+async fn whose(node: &Node, query: &ListSessions) -> Result<Option<String>, Problem> {
+    if let Some(name) = &query.environment {
+        let project = query.project.as_ref();
+        let id = match node.remotes.find(name, project) {
+            None => node.find(name, project).await?.id,
+            Some((_, id)) => id,
+        };
+        return Ok(Some(id.to_string()));
+    }
+    let Some(name) = &query.workspace else { return Ok(None) };
+    let missing = match workspace::find(node, name).await {
+        Ok(it) => return Ok(Some(it.id.to_string())),
+        Err(problem) => problem,
+    };
+    let mut elsewhere = node.remotes.workspaces_seen().into_iter();
+    let found = elsewhere.find(|it| it.name.as_str() == name || it.id.as_str() == name);
+    Ok(Some(found.ok_or(missing)?.id.to_string()))
+}
+
+async fn environment(
+    node: &Node,
+    name: &str,
+    project: Option<&ProjectName>,
+) -> Result<Place, Refusal> {
+    Ok(node.find(name, project).await?.into())
 }
 
 /// Starts a session.
@@ -50,10 +81,18 @@ pub(super) async fn start(
     Key(key): Key,
     Json(request): Json<StartSession>,
 ) -> Answer<Session> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
-    let session =
-        node.sessions.once(&key, async { node.start_session(&environment, request).await });
-    answer(session.await?)
+    let place = environment(&node, &name, query.project.as_ref()).await?;
+    answer(begin(&node, place, &key, request).await?)
+}
+
+/// Starts a session once for each key.
+pub(super) async fn begin(
+    node: &Node,
+    place: Place,
+    key: &str,
+    request: StartSession,
+) -> Result<Session, Problem> {
+    node.sessions.once(key, session::start(node, place, request)).await
 }
 
 /// One session.
@@ -63,8 +102,8 @@ pub(super) async fn one(
     Path((name, session)): Path<(String, String)>,
     Query(query): Query<InProject>,
 ) -> Answer<Session> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
-    answer(node.session(&environment, &name_of(&session)?).await?)
+    let place = environment(&node, &name, query.project.as_ref()).await?;
+    answer(node.session(&place, &name_of(&session)?).await?)
 }
 
 /// Ends a session's command.
@@ -75,10 +114,18 @@ pub(super) async fn kill(
     Query(query): Query<InProject>,
     _: Key,
 ) -> Answer<Session> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
-    let session = name_of(&session)?;
-    node.end_session(&environment, &session).await?;
-    answer(node.session(&environment, &session).await?)
+    let place = environment(&node, &name, query.project.as_ref()).await?;
+    answer(ended(&node, &place, &name_of(&session)?).await?)
+}
+
+/// Ends a session and gives what is left of it.
+pub(super) async fn ended(
+    node: &Node,
+    place: &Place,
+    name: &SessionName,
+) -> Result<Session, Problem> {
+    session::end(node, place, name).await?;
+    node.session(place, name).await
 }
 
 /// A session's transcript, from its first byte that is kept.
@@ -88,9 +135,19 @@ pub(super) async fn transcript(
     Path((name, session)): Path<(String, String)>,
     Query(query): Query<TranscriptQuery>,
 ) -> Result<Response, Refusal> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
-    let (record, tmux) = node.session_record(&environment, &name_of(&session)?).await?;
-    let sessions = &node.sessions.sessions;
+    let place = environment(&node, &name, query.project.as_ref()).await?;
+    told(&node, &place, &name_of(&session)?, &query).await
+}
+
+/// Answers a transcript.
+pub(super) async fn told(
+    node: &Node,
+    place: &Place,
+    name: &SessionName,
+    query: &TranscriptQuery,
+) -> Result<Response, Refusal> {
+    let (record, tmux) = place.record(node, name).await?;
+    let sessions = place.sessions(node);
     let kind = [(header::CONTENT_TYPE, "application/octet-stream")];
     let plain = query.plain.then(Plain::default);
     if query.follow {
@@ -155,8 +212,17 @@ pub(super) async fn send(
     _: Key,
     Json(request): Json<SendText>,
 ) -> Answer<String> {
-    let environment = node.find(&name, query.project.as_ref()).await?;
-    let session =
-        node.send(&environment, request.session.as_ref(), &request.text, request.enter).await?;
-    answer(session.to_string())
+    let place = environment(&node, &name, query.project.as_ref()).await?;
+    answer(typed(&node, &place, request).await?)
+}
+
+/// Types a text into a session of a place; gives which.
+pub(super) async fn typed(
+    node: &Node,
+    place: &Place,
+    request: SendText,
+) -> Result<String, Problem> {
+    let SendText { session, text, enter } = request;
+    let typed = session::send(node, place, session.as_ref(), &text, enter).await?;
+    Ok(typed.to_string())
 }

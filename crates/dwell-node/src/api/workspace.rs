@@ -1,5 +1,7 @@
 //! Workspaces: listing, what is done with them, commands in them.
 
+pub(super) mod session;
+
 use std::future::Future;
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ use crate::world;
 
 /// Ends the environment's sessions.
 pub(super) async fn sessions(context: &mut Context) -> Result<(), Problem> {
-    context.node.end_sessions(&context.environment.id).await
+    crate::session::end_all(&context.node, &context.environment.id).await
 }
 
 /// Removes the environment's containers and networks.

@@ -51,7 +51,7 @@ impl Mirror {
     pub(crate) fn leave_out(&self, id: &EnvironmentId) {
         let Some(Last { mut seen, at }) = self.last() else { return };
         seen.environments.retain(|seen| seen.environment.id != *id);
-        seen.sessions.retain(|session| session.environment != *id);
+        seen.sessions.retain(|session| session.environment.as_ref() != Some(id));
         self.put(seen, at);
     }
 

@@ -101,12 +101,13 @@ pub(super) async fn bring(node: &Node, it: &mut Workspace) -> Result<Vec<String>
     Ok(notes)
 }
 
-/// Starts the container, on the networks that are there now.
-async fn begin(node: &Node, it: &Workspace) -> Result<Option<String>, Problem> {
+/// Starts the container, on the networks that are there now, and its sessions again.
+async fn begin(node: &Node, it: &Workspace) -> Result<Vec<String>, Problem> {
     given::prepare(node, it).await?;
     let wired = network::wire(node, it).await;
     start(node, it).await?;
-    Ok(wired.err().map(|problem| format!("it is not in all its networks: {problem}")))
+    let apart = wired.err().map(|problem| format!("it is not in all its networks: {problem}"));
+    Ok(apart.into_iter().chain(crate::session::restore(node, it).await).collect())
 }
 
 async fn stop(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed {

@@ -9,9 +9,7 @@ use dwell_api::workspace::{CreateWorkspace, RestoreWorkspace};
 use dwell_api::{Code, Event, Problem, StepState};
 use dwell_core::idle::Settings;
 use dwell_core::observed::label;
-use dwell_core::workspace::{
-    Desired, GIVEN, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace,
-};
+use dwell_core::workspace::{Desired, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace};
 use dwell_core::{Generation, WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources, Volume};
 
@@ -51,6 +49,7 @@ pub(crate) async fn create(
         making: true,
         kept: None,
         environments,
+        trees: BTreeSet::new(),
         subnet: None,
         host_key: String::new(),
         idle: Settings::default(),
@@ -265,7 +264,7 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
     let mut labels = labels(node, it);
     labels.insert(label::GENERATION.to_owned(), it.generation.to_string());
     labels.insert(label::ROLE.to_owned(), "workspace".to_owned());
-    let first = format!("{GIVEN}/{}", given::BINARY);
+    let first = given::own_binary();
     let variables = it.variables().into_iter().map(|(name, value)| format!("{name}={value}"));
     let spec = MachineSpec {
         name: it.container(),

@@ -46,6 +46,11 @@ pub(super) fn directories(node: &Node, it: &Workspace) -> Vec<Directory> {
         .collect()
 }
 
+/// The path of this binary in a workspace.
+pub(crate) fn own_binary() -> String {
+    format!("{GIVEN}/{BINARY}")
+}
+
 /// Makes the directories. Others on this machine cannot get to them, since nobody may enter the
 /// one above; those inside can read them, and each session's own files they can write.
 pub(super) fn make(node: &Node, it: &Workspace) -> Result<PathBuf, Problem> {

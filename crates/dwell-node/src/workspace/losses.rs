@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use dwell_api::Problem;
+use dwell_api::session::SessionStatus;
 use dwell_api::workspace::{UnsavedRepository, WorkspaceLosses};
 use dwell_core::observed::{State, label};
-use dwell_core::workspace::{GIVEN, HOME, USER, Workspace};
+use dwell_core::workspace::{HOME, TMUX_SOCKET, USER, Workspace};
 use dwell_drivers::docker::EngineError;
 use dwell_drivers::process::Program;
 
-use super::given::BINARY;
-use super::state;
+use super::{own_binary, state};
 use crate::node::Node;
 use crate::problem::OrProblem;
 
@@ -44,15 +44,22 @@ echo end
 /// What destroying a workspace would lose.
 pub(crate) async fn losses(node: &Node, it: &Workspace) -> Result<WorkspaceLosses, Problem> {
     let seen = state(node, it).await?;
-    let running = match seen {
-        Some(State::Running | State::Paused) => commands(node, it).await?,
-        _ => Vec::new(),
+    let (sessions, commands) = match seen {
+        Some(State::Running | State::Paused) => {
+            (sessions(node, it).await?, commands(node, it).await?)
+        }
+        _ => (Vec::new(), Vec::new()),
     };
+    let is_session = |line: &String| sessions.iter().any(|(_, command)| command == line);
+    let running = commands.iter().filter(|line| !is_session(line)).map(|line| shorten(line));
+    let running = running.collect();
     let said = match seen {
         Some(State::Running) => inside(node, it).await,
         _ => beside(node, it).await,
     };
-    let mut losses = WorkspaceLosses { running, ..WorkspaceLosses::default() };
+    let sessions = sessions.iter().map(|(name, line)| format!("{name}: {}", shorten(line)));
+    let sessions = sessions.collect();
+    let mut losses = WorkspaceLosses { sessions, running, ..WorkspaceLosses::default() };
     match said.as_deref().map(read) {
         Ok(Ok(repositories)) => losses.repositories = repositories,
         Ok(Err(why)) => losses.unknown = Some(why),
@@ -63,16 +70,28 @@ pub(crate) async fn losses(node: &Node, it: &Workspace) -> Result<WorkspaceLosse
     Ok(losses)
 }
 
-/// Commands that people or agents run: everything but the first process and its ssh server.
+/// Commands that people or agents run: everything but the first process, its ssh server and what
+/// keeps sessions.
 async fn commands(node: &Node, it: &Workspace) -> Result<Vec<String>, Problem> {
     let processes = node.engine.processes(&it.container()).await.or_problem()?;
-    let ours = [format!("{GIVEN}/{BINARY} "), "sshd: /usr/sbin/sshd ".to_owned()];
+    let ours = [
+        format!("{} ", own_binary()),
+        "sshd: /usr/sbin/sshd ".to_owned(),
+        format!("tmux -u -S {TMUX_SOCKET} "),
+    ];
     let theirs = |line: &String| !ours.iter().any(|own| line.starts_with(own.as_str()));
-    Ok(processes
-        .into_iter()
-        .filter(theirs)
-        .map(|line| line.chars().take(SHOWN).collect())
-        .collect())
+    Ok(processes.into_iter().filter(theirs).collect())
+}
+
+/// The sessions that run in it, by name and command line.
+async fn sessions(node: &Node, it: &Workspace) -> Result<Vec<(String, String)>, Problem> {
+    let mut all = node.sessions(Some(it.id.as_str())).await?;
+    all.retain(|session| session.status == SessionStatus::Running);
+    Ok(all.into_iter().map(|s| (s.name.to_string(), s.command.join(" "))).collect())
+}
+
+fn shorten(line: &str) -> String {
+    line.chars().take(SHOWN).collect()
 }
 
 /// Asks in the workspace itself.

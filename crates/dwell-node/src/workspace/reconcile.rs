@@ -15,6 +15,7 @@ use super::remove::{clear, forget};
 use super::{current, entered, network, save};
 use crate::node::Node;
 use crate::problem::OrProblem;
+use crate::session;
 
 const PAUSE: Duration = Duration::from_secs(30);
 const PAUSE_MAX: Duration = Duration::from_secs(600);
@@ -34,6 +35,7 @@ pub(crate) async fn reconcile(node: &Node, tries: &mut Tries) {
     if let Err(problem) = leftovers(node).await {
         tracing::warn!(%problem, "leftovers of workspaces were not removed");
     }
+    restore(node, &all).await;
     for it in all {
         let due = tries.next.get(&it.id).is_none_or(|(at, _)| *at <= Instant::now());
         if !due || !differs(node, &it) {
@@ -47,6 +49,22 @@ pub(crate) async fn reconcile(node: &Node, tries: &mut Tries) {
                 let pause = pause.min(PAUSE_MAX);
                 tries.next.insert(it.id.clone(), (Instant::now() + pause, pause));
             }
+        }
+    }
+}
+
+/// Restores sessions of workspaces that somebody else started again: the engine, or a person.
+async fn restore(node: &Node, all: &[Workspace]) {
+    for it in all.iter().filter(|it| !it.making && it.desired == Desired::Running) {
+        let seen = current(it, node.world.of_workspace(&it.id));
+        if !seen.is_some_and(|container| container.runs()) || !session::is_due(node, it).await {
+            continue;
+        }
+        let lock = node.workspaces.lock(it.id.as_str());
+        // Whoever starts it restores them.
+        let Ok(_held) = lock.try_lock() else { continue };
+        for note in session::restore(node, it).await {
+            tracing::warn!(workspace = %it.name, "{note}");
         }
     }
 }

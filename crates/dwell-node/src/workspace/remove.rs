@@ -119,6 +119,7 @@ async fn take_down(node: &Node, it: &Workspace) -> Result<(), Problem> {
 pub(super) async fn forget(node: &Node, it: &Workspace) -> Result<(), Problem> {
     take_down(node, it).await?;
     node.engine.remove_volume(&it.home()).await.or_problem()?;
+    node.store.forget_sessions(it.id.as_str()).await.or_problem()?;
     let directory = node.paths.workspace(&it.id);
     match std::fs::remove_dir_all(&directory) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -65,6 +65,28 @@ pub(crate) struct SessionShim {
     pub(crate) directory: PathBuf,
 }
 
+/// Shows a session of a workspace on a terminal at the far end of the standard streams.
+#[derive(Debug, Args)]
+pub(crate) struct SessionTerminal {
+    /// Columns and rows.
+    #[arg(long, value_parser = size)]
+    pub(crate) size: (u16, u16),
+    /// Shows it only.
+    #[arg(long)]
+    pub(crate) read_only: bool,
+    /// The session's directory.
+    pub(crate) directory: PathBuf,
+    /// What tmux calls it.
+    pub(crate) session: String,
+}
+
+fn size(text: &str) -> Result<(u16, u16), String> {
+    let parsed = text
+        .split_once('x')
+        .and_then(|(columns, rows)| Some((columns.parse().ok()?, rows.parse().ok()?)));
+    parsed.ok_or_else(|| format!("`{text}` is not COLUMNSxROWS"))
+}
+
 /// Stands in for a service in an environment's network.
 #[derive(Debug, Args)]
 pub(crate) struct Relay {

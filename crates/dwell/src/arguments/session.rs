@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use clap::{Args, Subcommand};
-use dwell_core::{EnvironmentName, ServiceName, SessionName};
+use dwell_core::{EnvironmentName, ServiceName, SessionName, WorkspaceName};
 
 use super::InProject;
 use super::environment::Making;
@@ -13,26 +13,34 @@ use super::placement::Placing;
 /// Run an agent or a command in an environment, in a session that stays
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "dwell run [OPTIONS] <COMMAND> <ENV> [ARGS]...\n       dwell run --resume[=NAME] <ENV>",
+    override_usage = "dwell run [OPTIONS] <COMMAND> <ENV> [ARGS]...\n       dwell run [OPTIONS] --in <WORKSPACE> [<ENV>] [-- <COMMAND> [ARGS]...]\n       dwell run --resume[=NAME] <ENV|WORKSPACE>",
     after_help = "\
 Makes and starts what is missing. With a terminal it attaches; closing the terminal leaves the
 session running. Without one it streams the output and ends with the command's exit code.
 Everything after the environment's name belongs to the command.
+
+With --in it runs in a workspace: in the home there or, where an environment is named before `--`,
+in that environment's tree, which the workspace has to have. Without a command it is a shell.
 
 Examples:
   dwell run claude agent-1
   dwell run --detach claude agent-2 -p 'fix the failing test'
   dwell run --env CI=1 npm agent-1 test
   dwell run --remote staging claude agent-3
+  dwell run --in box claude
+  dwell run --in box agent-1 -- claude 'fix the failing test'
   dwell run --resume agent-1"
 )]
 pub(crate) struct Run {
-    /// The agent or the command; with --resume the environment
-    #[arg(value_name = "COMMAND")]
-    pub(crate) command: String,
+    /// The agent or the command; with --resume the environment or the workspace
+    #[arg(value_name = "COMMAND", required_unless_present = "workspace")]
+    pub(crate) command: Option<String>,
     /// The environment, and the command's arguments
     #[arg(value_name = "ENV", num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<OsString>,
+    /// Run it in this workspace
+    #[arg(long = "in", value_name = "WORKSPACE", conflicts_with = "no_session")]
+    pub(crate) workspace: Option<WorkspaceName>,
     /// Return at once and print the session's name
     #[arg(short, long, conflicts_with = "no_session")]
     pub(crate) detach: bool,
@@ -75,9 +83,10 @@ Detach with Ctrl-b d; the session goes on.
 
 Examples:
   dwell attach agent-1
+  dwell attach box
   dwell attach agent-1 claude --read-only")]
 pub(crate) struct Attach {
-    /// The environment; may be left out in its tree
+    /// The environment or the workspace; may be left out in an environment's tree
     #[arg(value_name = "ENV")]
     pub(crate) environment: Option<EnvironmentName>,
     /// The session; may be left out where only one runs
@@ -103,7 +112,7 @@ Examples:
 pub(crate) struct Sessions {
     #[command(subcommand)]
     pub(crate) action: Option<SessionsAction>,
-    /// Only this environment's
+    /// Only this environment's, or this workspace's
     #[arg(value_name = "ENV")]
     pub(crate) environment: Option<EnvironmentName>,
     #[command(flatten)]
@@ -116,7 +125,7 @@ pub(crate) enum SessionsAction {
     /// End a session's command
     #[command(after_help = "Examples:\n  dwell sessions kill agent-1 claude")]
     Kill {
-        /// The environment
+        /// The environment or the workspace
         #[arg(value_name = "ENV")]
         environment: EnvironmentName,
         /// The session; may be left out where only one runs
@@ -134,7 +143,7 @@ Examples:
   dwell send agent-1 'now run the tests'
   dwell send --session claude --no-enter agent-1 y")]
 pub(crate) struct Send {
-    /// The environment
+    /// The environment or the workspace
     #[arg(value_name = "ENV")]
     pub(crate) environment: EnvironmentName,
     /// The text, typed as it is; several words are joined with blanks

@@ -79,7 +79,7 @@ fn everything_after_the_environment_belongs_to_the_command() {
     ] {
         let Command::Run(run) = parse(line) else { panic!("{line}") };
         let words = EnvironmentAndRest::new(&run.words).unwrap();
-        assert_eq!(run.command, command, "{line}");
+        assert_eq!(run.command.as_deref(), Some(command), "{line}");
         assert_eq!(words.environment.as_str(), "a1", "{line}");
         assert_eq!(words.rest.join(" "), rest, "{line}");
     }
@@ -165,10 +165,10 @@ fn names_are_optional_where_a_place_can_tell() {
 #[test]
 fn resuming_takes_a_name_only_after_an_equals_sign() {
     let Command::Run(run) = parse("run --resume a1") else { panic!("not run") };
-    assert_eq!((run.resume, run.command.as_str()), (Some(None), "a1"));
+    assert_eq!((run.resume, run.command.as_deref()), (Some(None), Some("a1")));
     let Command::Run(run) = parse("run --resume=claude a1") else { panic!("not run") };
     assert_eq!(run.resume.unwrap().unwrap().as_str(), "claude");
-    assert_eq!(run.command, "a1");
+    assert_eq!(run.command.as_deref(), Some("a1"));
 }
 
 #[test]

@@ -100,7 +100,7 @@ pub(crate) struct Logs {
     /// With the time of each line
     #[arg(short, long)]
     pub(crate) timestamps: bool,
-    /// The transcript of this session instead
+    /// The transcript of this session instead; then ENV may be a workspace
     #[arg(long, value_name = "NAME")]
     pub(crate) session: Option<SessionName>,
     #[command(flatten)]

@@ -4,16 +4,17 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use dwell_api::environment::Environment;
-use dwell_api::exec::CommandKind;
-use dwell_api::session::{Session, SessionStatus, TranscriptQuery};
+use dwell_api::exec::{CommandKind, PROTOCOL};
+use dwell_api::session::{AttachSession, Session, SessionStatus};
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use http_body_util::BodyExt;
 
-use super::session::{pick, place};
+use super::session::{again, pick, transcript};
 use super::{Context, child_code};
 use crate::arguments::session::Attach;
 use crate::failure::{Ended, Failure, usage};
-use crate::{target, terminal};
+use crate::target::{self, Place};
+use crate::terminal;
 
 /// What was on the screen for no longer than this was not seen.
 const GLIMPSE: Duration = Duration::from_secs(2);
@@ -27,8 +28,8 @@ pub(crate) const AWAY_LIMIT: Duration = Duration::from_secs(3600);
 pub(crate) async fn run(it: Attach, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let project = it.project.project.as_ref();
-    let environment = target::resolve(&mut client, it.environment.as_ref(), project).await?;
-    let session = pick(&mut client, &environment, it.session.as_ref()).await?;
+    let place = target::place(&mut client, it.environment.as_ref(), project).await?;
+    let session = pick(&mut client, &place, it.session.as_ref()).await?;
     if context.output.is_json() {
         context.output.json(&session)?;
         return Ok(0);
@@ -36,32 +37,32 @@ pub(crate) async fn run(it: Attach, context: &Context) -> Ended {
     if session.status != SessionStatus::Running {
         let message = format!("session `{}` does not run any more", session.name);
         return Err(Problem::new(Code::NotRunning, message)
-            .hint(format!("`dwell run --resume={} {}`", session.name, session.environment_name))
+            .hint(format!("`dwell run --resume={} {}`", session.name, session.place()))
             .into());
     }
     if !terminal::is_interactive() {
-        let hint = format!("`dwell logs {} --session {}`", environment.name, session.name);
+        let hint = format!("`dwell logs {} --session {}`", place.name(), session.name);
         return Err(usage("attaching needs a terminal").hint(hint).into());
     }
-    attach(&session, &environment, it.read_only, context).await
+    attach(&session, &place, it.read_only, context).await
 }
 
 /// Hands the terminal over, and afterwards says how the session is. Of a session that ended
 /// before anybody could see it, its last screenful is printed.
 pub(crate) async fn attach(
     session: &Session,
-    environment: &Environment,
+    place: &Place,
     read_only: bool,
     context: &Context,
 ) -> Ended {
     let begun = Instant::now();
-    let attached = match environment.node {
-        Some(_) => far(session, environment, read_only, context).await?,
-        None => hand_over(session, read_only)?.into(),
+    let attached = match place.far(session) {
+        None if session.workspace.is_none() => hand_over(session, read_only)?.into(),
+        environment => streamed(session, environment, read_only, context).await?,
     };
     let seen = attached.code == 0 && begun.elapsed() > GLIMPSE;
     let mut client = context.connect().await?;
-    let now: Session = client.get(&place(endpoint::SESSION, session)).await?;
+    let now = again(&mut client, session).await?;
     match ended(&now) {
         Some(code) => {
             if !seen {
@@ -97,19 +98,25 @@ impl From<Output> for Attached {
     }
 }
 
-/// Runs the multiplexer's client on the session's node. A link that broke leaves the session as
-/// it is, so the terminal is attached again as soon as the node is there.
-async fn far(
+/// Runs the multiplexer's client where the session is: in its workspace, or on the other node of its
+/// environment. A connection that broke leaves the session as it is, so the terminal is attached
+/// again as soon as that can be.
+async fn streamed(
     session: &Session,
-    environment: &Environment,
+    environment: Option<&Environment>,
     read_only: bool,
     context: &Context,
 ) -> Result<Attached, Failure> {
     let mut broken: Option<Instant> = None;
     loop {
-        let what = CommandKind::Attach { session: session.name.clone(), read_only };
         let begun = Instant::now();
-        let ended = super::far::run(environment, what, Vec::new(), context).await;
+        let ended = match environment {
+            Some(environment) => {
+                let what = CommandKind::Attach { session: session.name.clone(), read_only };
+                super::far::run(environment, what, Vec::new(), context).await
+            }
+            None => in_workspace(session, read_only, context).await,
+        };
         let lost = match ended {
             Ok(code) => return Ok(Attached { code, stderr: Vec::new() }),
             Err(Failure::Exit(super::exec::LOST)) => true,
@@ -131,6 +138,21 @@ async fn far(
             _ = tokio::signal::ctrl_c() => return Err(Failure::Exit(Code::Interrupted.exit_code())),
         }
     }
+}
+
+async fn in_workspace(session: &Session, read_only: bool, context: &Context) -> Ended {
+    let body = AttachSession {
+        size: terminal::size().unwrap_or((80, 24)),
+        terminal: std::env::var("TERM").unwrap_or_else(|_| "xterm-256color".to_owned()),
+        read_only,
+    };
+    let path = session.at(endpoint::SESSION, endpoint::WORKSPACE_ATTACH);
+    let stream = context.connect().await?.upgrade(&path, PROTOCOL, &body).await?;
+    let raw = terminal::Raw::enter();
+    let (read, write) = tokio::io::split(stream);
+    let ended = super::exec::converse(read, write, true, true, context).await;
+    drop(raw);
+    ended
 }
 
 /// Runs the multiplexer's client on our terminal; only its complaints are kept back.
@@ -158,9 +180,7 @@ async fn last_screen(
     session: &Session,
     context: &Context,
 ) -> Result<(), Failure> {
-    let query = TranscriptQuery { project: None, follow: false, plain: false };
-    let path = endpoint::query(&place(endpoint::TRANSCRIPT, session), &query);
-    let body = client.bytes(&path).await?;
+    let body = client.bytes(&transcript(session, false, false)).await?;
     let transcript = body.collect().await.map_err(ClientError::from)?.to_bytes();
     let rows = terminal::size().map_or(24, |(_, rows)| usize::from(rows));
     let end = last_lines(&transcript, rows.saturating_sub(1));
@@ -191,10 +211,8 @@ pub(crate) fn ended(session: &Session) -> Option<u8> {
 
 /// How to get back to a session.
 pub(crate) fn still_runs(session: &Session) -> String {
-    format!(
-        "session {} goes on: dwell attach {} {}",
-        session.name, session.environment_name, session.name
-    )
+    let (name, place) = (&session.name, session.place());
+    format!("session {name} goes on: dwell attach {place} {name}")
 }
 
 #[cfg(test)]

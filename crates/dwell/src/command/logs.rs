@@ -3,11 +3,11 @@
 use dwell_api::client::Lines;
 use dwell_api::endpoint;
 use dwell_api::environment::{LogLine, LogsQuery};
-use dwell_api::session::TranscriptQuery;
 use http_body_util::BodyExt;
 
 use super::Context;
 use super::environment::of;
+use super::session::{pick, transcript};
 use crate::arguments::work::Logs;
 use crate::failure::{Ended, Failure};
 use crate::target;
@@ -17,13 +17,10 @@ pub(crate) async fn run(it: Logs, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let project = it.project.project.as_ref();
     let (name, service) = (it.environment.as_ref(), it.service.as_ref());
-    let (environment, service) =
-        target::resolve_with_service(&mut client, name, service, project).await?;
     if let Some(session) = &it.session {
-        let path =
-            endpoint::fill(endpoint::TRANSCRIPT, &[environment.id.as_str(), session.as_str()]);
-        let query = TranscriptQuery { project: None, follow: it.follow, plain: true };
-        let mut body = client.bytes(&endpoint::query(&path, &query)).await?;
+        let place = target::place(&mut client, name, project).await?;
+        let session = pick(&mut client, &place, Some(session)).await?;
+        let mut body = client.bytes(&transcript(&session, it.follow, true)).await?;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(dwell_api::ClientError::from)?;
             if let Some(bytes) = frame.data_ref() {
@@ -32,6 +29,8 @@ pub(crate) async fn run(it: Logs, context: &Context) -> Ended {
         }
         return Ok(0);
     }
+    let (environment, service) =
+        target::resolve_with_service(&mut client, name, service, project).await?;
     let query = LogsQuery {
         project: None,
         service,

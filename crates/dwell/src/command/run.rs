@@ -1,5 +1,7 @@
 //! `run`: an agent or a command in an environment, in a session that stays.
 
+mod workspace;
+
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -7,21 +9,22 @@ use std::time::{Duration, Instant};
 
 use dwell_api::environment::{Environment, ListEnvironments, Up, Variables};
 use dwell_api::exec::CommandKind;
-use dwell_api::session::{Session, SessionStatus, StartSession, TranscriptQuery};
+use dwell_api::session::{Session, SessionStatus, StartSession};
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
-use dwell_core::{EnvironmentName, SessionName};
+use dwell_core::{EnvironmentName, SessionName, WorkspaceName};
 
 use http_body_util::BodyExt;
 
 use super::attach::{AGAIN, AWAY_LIMIT, attach, ended, still_runs};
 use super::environment::{creation, of, place as by_name};
 use super::operation::operate;
-use super::session::{of_environment, place};
+use super::session::{again, of_place, transcript};
 use super::{Context, given_variables, idempotency_key};
 use crate::arguments::EnvironmentAndRest;
 use crate::arguments::session::Run;
 use crate::failure::{Ended, Failure, usage};
-use crate::{target, terminal};
+use crate::target::{self, Place};
+use crate::terminal;
 
 /// The pause after a connection that nobody answered.
 const ENDING: Duration = Duration::from_millis(200);
@@ -34,8 +37,11 @@ pub(crate) async fn run(mut it: Run, context: &Context) -> Ended {
     if let Some(session) = it.resume.take() {
         return resume(it, session.as_ref(), context).await;
     }
+    if it.workspace.is_some() {
+        return workspace::run(it, context).await;
+    }
     let words = EnvironmentAndRest::new(&it.words)?;
-    let mut command = vec![std::mem::take(&mut it.command)];
+    let mut command = vec![it.command.take().unwrap_or_default()];
     let missing = check_program(&command).err().filter(|_| it.placing.remote.is_none());
     command.extend(words.rest);
     let mut client = context.connect().await?;
@@ -58,7 +64,8 @@ pub(crate) async fn run(mut it: Run, context: &Context) -> Ended {
         return directly(&mut client, &environment, &command, given).await;
     }
     let body = start(it.name, command, given, it.detach, &environment);
-    begin(&mut client, &environment, &body, it.detach, context).await
+    let place = Place::Environment(Box::new(environment));
+    begin(&mut client, &place, &body, it.detach, context).await
 }
 
 /// Makes and starts what is missing.
@@ -124,27 +131,46 @@ fn made(environment: Option<Box<Environment>>) -> Result<Environment, Failure> {
 /// Starts a lost or ended session again, with its own command.
 async fn resume(mut it: Run, session: Option<&SessionName>, context: &Context) -> Ended {
     if !it.words.is_empty() {
-        return Err(usage("--resume takes only the environment").into());
+        return Err(usage("--resume takes only the environment or the workspace").into());
     }
-    let name: EnvironmentName =
-        it.command.parse().map_err(|e| Problem::new(Code::InvalidName, format!("{e}")))?;
     let mut client = context.connect().await?;
-    let project = it.project.project.as_ref();
-    let mut environment = target::resolve(&mut client, Some(&name), project).await?;
-    let all = of_environment(&mut client, &environment).await?;
-    let session = resumable(all, session, &target::label(&environment))?;
-    if !it.no_up {
-        environment = up(&it, environment, &mut client, context).await?;
-    }
+    let place = resumed_in(&it, &mut client).await?;
+    let all = of_place(&mut client, &place).await?;
+    let session = resumable(all, session, &place.label())?;
     let given = given_variables(std::mem::take(&mut it.env));
+    let name = Some(session.name.clone());
+    if session.workspace.is_some() {
+        let body = workspace::start(name, session.command, given, it.detach);
+        return begin(
+            &mut client,
+            &place,
+            &StartSession { resume: true, ..body },
+            it.detach,
+            context,
+        )
+        .await;
+    }
+    let Place::Environment(mut environment) = place else { return Err(usage("which?").into()) };
+    if !it.no_up {
+        *environment = up(&it, *environment, &mut client, context).await?;
+    }
     let command = &session.command;
     super::far::tell_of_keys(&mut client, &environment, command, &given, context).await;
-    let name = Some(session.name);
     let body = StartSession {
         resume: true,
         ..start(name, session.command, given, it.detach, &environment)
     };
-    begin(&mut client, &environment, &body, it.detach, context).await
+    let place = Place::Environment(environment);
+    begin(&mut client, &place, &body, it.detach, context).await
+}
+
+/// The place that `--resume` is about.
+async fn resumed_in(it: &Run, client: &mut Client) -> Result<Place, Failure> {
+    let named = it.workspace.as_ref().map(WorkspaceName::as_str).or(it.command.as_deref());
+    let Some(named) = named else { return Err(usage("--resume takes a name").into()) };
+    let name: EnvironmentName =
+        named.parse().map_err(|e| Problem::new(Code::InvalidName, format!("{e}")))?;
+    target::place(client, Some(&name), it.project.project.as_ref()).await
 }
 
 /// The session to start again: the one named, else the last that ended or was lost.
@@ -161,7 +187,7 @@ fn resumable(all: Vec<Session>, name: Option<&SessionName>, of: &str) -> Result<
     })?;
     if found.status == SessionStatus::Running {
         let message = format!("session `{}` still runs", found.name);
-        let hint = format!("`dwell attach {} {}`", found.environment_name, found.name);
+        let hint = format!("`dwell attach {} {}`", found.place(), found.name);
         return Err(Problem::new(Code::Exists, message).hint(hint));
     }
     Ok(found)
@@ -185,6 +211,7 @@ fn start(
             shell_variables(std::env::vars_os(), given)
         },
         login: elsewhere,
+        environment: None,
         directory: None,
         size: terminal::size(),
         pipes: !detached && !terminal::is_interactive(),
@@ -209,12 +236,12 @@ pub(crate) fn shell_variables(
 /// Starts the session and stays with it as the user wished.
 async fn begin(
     client: &mut Client,
-    environment: &Environment,
+    place: &Place,
     body: &StartSession,
     detach: bool,
     context: &Context,
 ) -> Ended {
-    let path = of(endpoint::ENVIRONMENT_SESSIONS, environment);
+    let path = place.at(endpoint::ENVIRONMENT_SESSIONS, endpoint::WORKSPACE_SESSIONS);
     let session: Session = client.post(&path, &idempotency_key()?, body).await?;
     if detach {
         if context.output.is_json() {
@@ -226,7 +253,7 @@ async fn begin(
         return Ok(0);
     }
     if terminal::is_interactive() {
-        return attach(&session, environment, false, context).await;
+        return attach(&session, place, false, context).await;
     }
     tokio::select! {
         ended = stream(&session, context) => ended,
@@ -240,8 +267,7 @@ async fn begin(
 /// Passes the command's output on until it ends; finds it again when the connection breaks, or
 /// when the session's node has been away.
 async fn stream(session: &Session, context: &Context) -> Ended {
-    let query = TranscriptQuery { project: None, follow: true, plain: false };
-    let path = endpoint::query(&place(endpoint::TRANSCRIPT, session), &query);
+    let path = transcript(session, true, false);
     let mut printed = 0_usize;
     let mut left = 3_u32;
     let mut away: Option<Instant> = None;
@@ -254,7 +280,7 @@ async fn stream(session: &Session, context: &Context) -> Ended {
             Err(error) => return Err(error.into()),
         };
         let mut client = context.connect().await?;
-        let now: Session = match client.get(&place(endpoint::SESSION, session)).await {
+        let now: Session = match again(&mut client, session).await {
             // A daemon that is ending may still take a connection and not answer it.
             Err(ClientError::Connection(_)) if left > 0 => {
                 left -= 1;
@@ -278,7 +304,7 @@ async fn stream(session: &Session, context: &Context) -> Ended {
             let why = if broke { "the connection broke" } else { "its output ended" };
             let message = format!("session `{}` goes on, but {why}", now.name);
             return Err(Problem::new(Code::NodeUnreachable, message)
-                .hint(format!("`dwell logs -f {} --session {}`", now.environment_name, now.name))
+                .hint(format!("`dwell logs -f {} --session {}`", now.place(), now.name))
                 .into());
         }
         left -= 1;

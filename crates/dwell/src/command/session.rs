@@ -1,37 +1,33 @@
 //! `sessions` and `send`.
 
-use dwell_api::environment::Environment;
-use dwell_api::session::{ListSessions, SendText, Session, SessionStatus};
-use dwell_api::{Client, Code, Problem, endpoint};
+use dwell_api::session::{ListSessions, SendText, Session, SessionStatus, TranscriptQuery};
+use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_core::SessionName;
 use serde_json::{Value, json};
 
-use super::environment::of;
 use super::{Context, idempotency_key, now};
 use crate::arguments::session::{Send, Sessions, SessionsAction};
 use crate::failure::{Ended, Failure};
 use crate::output::show;
-use crate::target;
+use crate::target::{self, Place};
 
 /// Lists sessions, or ends one.
 pub(crate) async fn run(it: Sessions, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     if let Some(SessionsAction::Kill { environment, session, project }) = it.action {
         let project = project.project.as_ref();
-        let environment = target::resolve(&mut client, Some(&environment), project).await?;
-        let session = pick(&mut client, &environment, session.as_ref()).await?;
-        let path = place(endpoint::SESSION_KILL, &session);
+        let place = target::place(&mut client, Some(&environment), project).await?;
+        let session = pick(&mut client, &place, session.as_ref()).await?;
+        let path = session.at(endpoint::SESSION_KILL, endpoint::WORKSPACE_SESSION_KILL);
         let _: Value = client.post(&path, &idempotency_key()?, &json!({})).await?;
         context.output.note(&format!("session {} is ended", session.name));
         return Ok(0);
     }
     let project = it.project.project;
-    let environment = match &it.environment {
-        Some(name) => Some(target::resolve(&mut client, Some(name), project.as_ref()).await?),
-        None => None,
+    let query = match &it.environment {
+        Some(name) => target::place(&mut client, Some(name), project.as_ref()).await?.only(),
+        None => ListSessions { project, ..ListSessions::default() },
     };
-    let environment = environment.map(|environment| environment.id.to_string());
-    let query = ListSessions { project: project.filter(|_| environment.is_none()), environment };
     let all = list(&mut client, &query).await?;
     if context.output.is_quiet() {
         let names: String = all.iter().map(|s| format!("{}\n", s.name)).collect();
@@ -46,39 +42,41 @@ pub(crate) async fn run(it: Sessions, context: &Context) -> Ended {
 pub(crate) async fn send(it: Send, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let project = it.project.project.as_ref();
-    let environment = target::resolve(&mut client, Some(&it.environment), project).await?;
+    let place = target::place(&mut client, Some(&it.environment), project).await?;
     let body = SendText { session: it.session, text: it.text.join(" "), enter: !it.no_enter };
-    let path = of(endpoint::SEND, &environment);
+    let path = place.at(endpoint::SEND, endpoint::WORKSPACE_SEND);
     let _: Value = client.post(&path, &idempotency_key()?, &body).await?;
     Ok(0)
 }
 
-/// An endpoint of a session.
-pub(crate) fn place(path: &str, session: &Session) -> String {
-    endpoint::fill(path, &[session.environment.as_str(), session.name.as_str()])
+/// The session as it is now.
+pub(crate) async fn again(client: &mut Client, session: &Session) -> Result<Session, ClientError> {
+    client.get(&session.at(endpoint::SESSION, endpoint::WORKSPACE_SESSION)).await
+}
+
+/// Where a session's transcript is read.
+pub(crate) fn transcript(session: &Session, follow: bool, plain: bool) -> String {
+    let query = TranscriptQuery { project: None, follow, plain };
+    endpoint::query(&session.at(endpoint::TRANSCRIPT, endpoint::WORKSPACE_TRANSCRIPT), &query)
 }
 
 async fn list(client: &mut Client, query: &ListSessions) -> Result<Vec<Session>, Failure> {
     Ok(client.get(&endpoint::query(endpoint::SESSIONS, query)).await?)
 }
 
-/// The sessions of one environment.
-pub(crate) async fn of_environment(
-    client: &mut Client,
-    environment: &Environment,
-) -> Result<Vec<Session>, Failure> {
-    let environment = Some(environment.id.to_string());
-    list(client, &ListSessions { environment, project: None }).await
+/// The sessions of one place.
+pub(crate) async fn of_place(client: &mut Client, place: &Place) -> Result<Vec<Session>, Failure> {
+    list(client, &place.only()).await
 }
 
 /// The session that was named, else the only one that runs.
 pub(crate) async fn pick(
     client: &mut Client,
-    environment: &Environment,
+    place: &Place,
     name: Option<&SessionName>,
 ) -> Result<Session, Failure> {
-    let all = of_environment(client, environment).await?;
-    Ok(choose(all, name, &target::label(environment))?)
+    let all = of_place(client, place).await?;
+    Ok(choose(all, name, &place.label())?)
 }
 
 fn choose(all: Vec<Session>, name: Option<&SessionName>, of: &str) -> Result<Session, Problem> {
@@ -97,7 +95,9 @@ fn choose(all: Vec<Session>, name: Option<&SessionName>, of: &str) -> Result<Ses
         (0, None) => Problem::new(Code::NotFound, format!("no session runs in {of}"))
             .hint("`dwell run <agent> <env>` starts one"),
         _ => Problem::new(Code::Ambiguous, format!("several sessions run in {of}"))
-            .details(fitting.iter().map(|session| session.name.to_string()))
+            .details(
+                fitting.iter().map(|session| format!("{} in {}", session.name, session.place())),
+            )
             .hint("name one"),
     };
     if fitting.len() == 1 { fitting.pop().ok_or(unclear) } else { Err(unclear) }

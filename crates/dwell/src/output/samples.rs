@@ -2,7 +2,11 @@
 
 use dwell_api::environment::{Desired, Environment, Service, ServiceRole, Status, TreeKind};
 use dwell_api::session::{Session, SessionStatus};
-use dwell_core::{EnvironmentId, Generation};
+use dwell_api::workspace::Workspace;
+use dwell_core::workspace::{
+    Desired as WorkspaceDesired, ImageRef, Limits, Status as WorkspaceStatus,
+};
+use dwell_core::{EnvironmentId, Generation, WorkspaceId};
 
 /// An environment with a running web service and a shared database.
 pub(crate) fn environment(name: &str, project: &str) -> Environment {
@@ -59,12 +63,37 @@ fn db(host: &str) -> Service {
 }
 
 /// A running session of an environment.
+pub(crate) fn workspace(name: &str) -> Workspace {
+    Workspace {
+        id: WorkspaceId::from_random([9; 8]),
+        name: name.parse().unwrap(),
+        generation: Generation(1),
+        image: ImageRef::default(),
+        limits: Limits::default(),
+        desired: WorkspaceDesired::Running,
+        status: WorkspaceStatus::Running,
+        address: None,
+        container: "dwell-ws".to_owned(),
+        home: "dwell-ws-home".to_owned(),
+        environments: Vec::new(),
+        host_key: String::new(),
+        created: 0,
+        kept_until: None,
+        node: None,
+        seen: None,
+    }
+}
+
+/// A session that runs.
 pub(crate) fn session(name: &str, environment_name: &str) -> Session {
     Session {
         name: name.parse().unwrap(),
-        environment: EnvironmentId::from_random([7; 8]),
-        environment_name: environment_name.parse().unwrap(),
-        project: "shop".parse().unwrap(),
+        workspace: None,
+        workspace_name: None,
+        environment: Some(EnvironmentId::from_random([7; 8])),
+        environment_name: Some(environment_name.parse().unwrap()),
+        project: Some("shop".parse().unwrap()),
+        restored: false,
         command: vec![name.to_owned(), "-p".to_owned(), "fix the tests".to_owned()],
         directory: "/trees/shop/a1".into(),
         agent: None,

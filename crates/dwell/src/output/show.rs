@@ -153,13 +153,15 @@ pub(crate) fn sessions(all: &[Session], now: i64, style: Style) -> String {
     if all.is_empty() {
         return "no sessions: `dwell run <agent> <env>` starts one\n".to_owned();
     }
-    let heading = ["SESSION", "ENV", "PROJECT", "NODE", "STATUS", "ATTACHED", "AGE", "COMMAND"];
-    let mut table = Table::new(&heading).states(4);
+    let heading =
+        ["SESSION", "WORKSPACE", "ENV", "PROJECT", "NODE", "STATUS", "ATTACHED", "AGE", "COMMAND"];
+    let mut table = Table::new(&heading).states(5);
     for session in all {
         table.row(vec![
             session.name.to_string(),
-            session.environment_name.to_string(),
-            session.project.to_string(),
+            session.workspace_name.as_ref().map(ToString::to_string).unwrap_or_default(),
+            session.environment_name.as_ref().map(ToString::to_string).unwrap_or_default(),
+            session.project.as_ref().map(ToString::to_string).unwrap_or_default(),
             session.node.as_ref().map(ToString::to_string).unwrap_or_default(),
             session_state(session),
             if session.attached == 0 { String::new() } else { session.attached.to_string() },
@@ -172,6 +174,7 @@ pub(crate) fn sessions(all: &[Session], now: i64, style: Style) -> String {
 
 fn session_state(session: &Session) -> String {
     match (session.status, session.exit_code) {
+        (SessionStatus::Running, _) if session.restored => "running (restored)".to_owned(),
         (SessionStatus::Running, _) => "running".to_owned(),
         (SessionStatus::Ended, Some(code)) => format!("ended ({code})"),
         (SessionStatus::Ended, None) => "ended".to_owned(),

@@ -131,12 +131,12 @@ impl Place {
     /// Ends the sessions that run in it.
     pub(crate) async fn end_sessions(&self, node: &Arc<Node>) -> Result<(), Problem> {
         if self.node.is_local() {
-            return node.end_sessions(&self.id).await;
+            return crate::session::end_all(node, &self.id).await;
         }
         for session in self.sessions(node).await? {
             let name = session.name.as_str();
             let mut client = self.client(node).await?;
-            let path = self.path(endpoint::SESSION_KILL, &[name]);
+            let path = session.at(endpoint::SESSION_KILL, endpoint::WORKSPACE_SESSION_KILL);
             let key = format!("end-{}-{name}", self.id);
             let ended: Result<Session, _> = client.post(&path, &key, &json!({})).await;
             ended.map_err(ClientError::into_problem)?;
@@ -147,9 +147,10 @@ impl Place {
     /// The sessions that run in it.
     pub(crate) async fn sessions(&self, node: &Node) -> Result<Vec<Session>, Problem> {
         let mut all = if self.node.is_local() {
-            node.sessions(Some(&self.id)).await?
+            node.sessions(Some(self.id.as_str())).await?
         } else {
-            let query = ListSessions { project: None, environment: Some(self.id.to_string()) };
+            let environment = Some(self.id.to_string());
+            let query = ListSessions { environment, ..ListSessions::default() };
             let mut client = self.client(node).await?;
             let asked = client.get(&endpoint::query(endpoint::SESSIONS, &query)).await;
             asked.map_err(ClientError::into_problem)?

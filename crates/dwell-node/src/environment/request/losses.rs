@@ -40,7 +40,7 @@ pub(crate) async fn losses(node: &Node, environment: &Environment) -> Result<Los
         losses.submodules =
             unsaved.submodules.iter().map(|path| path.display().to_string()).collect();
     }
-    losses.sessions = node.running_session_names(&environment.id).await;
+    losses.sessions = node.running_session_names(environment.id.as_str()).await;
     losses.volumes = volumes(node, environment).await.unwrap_or_default();
     Ok(losses)
 }
