@@ -116,5 +116,6 @@ async fn write<W: AsyncWrite + Unpin>(
         if stderr { Frame::Stderr(piece) } else { Frame::Stdout(piece) }.encode(&mut wire);
         writer.write_all(&wire).await?;
     }
-    Ok(())
+    // A standard stream keeps what follows the last line end.
+    writer.flush().await
 }

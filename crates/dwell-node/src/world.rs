@@ -312,8 +312,8 @@ async fn refresh(node: &Arc<Node>) -> Result<(), dwell_drivers::docker::EngineEr
         return Ok(());
     }
     let found = node.engine.containers_by_id(&asked).await?;
-    if found.iter().any(|container| container.workspace.is_some() && !container.runs()) {
-        // It may be wanted running.
+    if found.iter().any(|container| container.workspace.is_some()) {
+        // It may be wanted running, or have sessions to restore.
         node.reconcile.notify_one();
     }
     for id in node.world.take_over(&asked, found) {

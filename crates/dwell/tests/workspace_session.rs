@@ -112,10 +112,10 @@ fn a_session_goes_on_without_clients_and_daemons() {
 fn a_terminal_attaches_detaches_and_may_be_cut_off() {
     let home = home();
     create(&home, "box");
-    let script = "\"echo ready; read w; echo got-\\$w; read w; exit 6\"";
+    let script = "\"echo up-\\$((1+1)); read w; echo got-\\$w; read w; exit 6\"";
     let line = format!("run --in box --name talk -- sh -c {script}");
     let terminal = Terminal::open(&home, home.path(), &line);
-    terminal.shows("ready");
+    terminal.shows("up-2");
     assert_eq!(session(&home, "talk")["attached"], 1);
     terminal.keys(&["hello", "Enter"]);
     terminal.shows("got-hello");
