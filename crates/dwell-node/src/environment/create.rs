@@ -112,12 +112,8 @@ pub(super) async fn forget(context: &mut Context) -> Result<(), Problem> {
         _ => {}
     }
     crate::travel::forget_staged(node, &context.environment).await;
-<<<<<<< HEAD
-    node.store.forget_sessions(&id).await.or_problem()?;
-    crate::forward::let_go(node, id.as_str()).await?;
-=======
     node.store.forget_sessions(id.as_str()).await.or_problem()?;
->>>>>>> dff66b0 (wip: sessions in workspaces)
+    crate::forward::let_go(node, id.as_str()).await?;
     node.store.forget_environment(&id).await.or_problem()?;
     node.facts.forget(&id);
     crate::remote::standin::forget(node, &id);
