@@ -11,6 +11,7 @@ fn workspace() -> Workspace {
         making: false,
         kept: None,
         environments: BTreeSet::new(),
+        trees: BTreeSet::new(),
         subnet: None,
         host_key: String::new(),
         idle: crate::idle::Settings::default(),
