@@ -40,6 +40,7 @@ fn workspace(seed: u8, name: &str) -> Workspace {
         making: false,
         kept: None,
         environments: Default::default(),
+        trees: Default::default(),
         subnet: None,
         host_key: String::new(),
         idle: dwell_core::idle::Settings::default(),

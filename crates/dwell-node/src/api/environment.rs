@@ -27,10 +27,10 @@ pub(super) async fn list(
     world::freshen(&node).await;
     let mut sessions = std::collections::HashMap::new();
     for session in node.sessions(None).await? {
-        if session.status == dwell_api::session::SessionStatus::Running {
-            if let Some(environment) = session.environment {
-                *sessions.entry(environment).or_insert(0) += 1;
-            }
+        if session.status == dwell_api::session::SessionStatus::Running
+            && let Some(environment) = session.environment
+        {
+            *sessions.entry(environment).or_insert(0) += 1;
         }
     }
     let mut containers = node.world.by_environment();
