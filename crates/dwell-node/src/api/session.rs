@@ -1,5 +1,7 @@
 //! Sessions: commands that outlive whoever started them.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -87,7 +89,7 @@ pub(super) async fn start(
 
 /// Starts a session once for each key.
 pub(super) async fn begin(
-    node: &Node,
+    node: &Arc<Node>,
     place: Place,
     key: &str,
     request: StartSession,
@@ -120,7 +122,7 @@ pub(super) async fn kill(
 
 /// Ends a session and gives what is left of it.
 pub(super) async fn ended(
-    node: &Node,
+    node: &Arc<Node>,
     place: &Place,
     name: &SessionName,
 ) -> Result<Session, Problem> {
@@ -218,7 +220,7 @@ pub(super) async fn send(
 
 /// Types a text into a session of a place; gives which.
 pub(super) async fn typed(
-    node: &Node,
+    node: &Arc<Node>,
     place: &Place,
     request: SendText,
 ) -> Result<String, Problem> {

@@ -1,7 +1,10 @@
 //! Ending sessions, and typing into them.
 
+use std::sync::Arc;
+
 use dwell_api::session::SessionStatus;
 use dwell_api::{Code, Problem};
+use dwell_core::idle::Source;
 use dwell_core::{EnvironmentId, SessionName};
 
 use super::Place;
@@ -10,20 +13,24 @@ use crate::problem::OrProblem;
 use crate::workspace;
 
 /// Ends one session's command.
-pub(crate) async fn end(node: &Node, place: &Place, name: &SessionName) -> Result<(), Problem> {
+pub(crate) async fn end(
+    node: &Arc<Node>,
+    place: &Place,
+    name: &SessionName,
+) -> Result<(), Problem> {
     let (record, tmux) = place.record(node, name).await?;
     let sessions = place.sessions(node);
     if let (Place::Workspace(it), SessionStatus::Running) =
         (place, node.session(place, name).await?.status)
     {
-        workspace::awake(node, it.as_ref().clone()).await?;
+        workspace::awake(node, it.as_ref().clone(), Source::Task).await?;
     }
     sessions.end(&record.files, &tmux).await.or_problem()?;
     Ok(())
 }
 
 /// Ends all sessions of an environment, also those in workspaces that work on its tree.
-pub(crate) async fn end_all(node: &Node, id: &EnvironmentId) -> Result<(), Problem> {
+pub(crate) async fn end_all(node: &Arc<Node>, id: &EnvironmentId) -> Result<(), Problem> {
     for session in node.sessions(Some(id.as_str())).await? {
         if session.status != SessionStatus::Running {
             continue;
@@ -41,7 +48,7 @@ pub(crate) async fn end_all(node: &Node, id: &EnvironmentId) -> Result<(), Probl
 
 /// Types text into a session: the one named, or the only one that runs.
 pub(crate) async fn send(
-    node: &Node,
+    node: &Arc<Node>,
     place: &Place,
     session: Option<&SessionName>,
     text: &str,
@@ -56,7 +63,7 @@ pub(crate) async fn send(
         .collect();
     let name = meant(&place.label(), session, &running)?;
     if let Place::Workspace(it) = place {
-        workspace::awake(node, it.as_ref().clone()).await?;
+        workspace::awake(node, it.as_ref().clone(), Source::Typing).await?;
     }
     let tmux = place.tmux_name(&name)?;
     place.sessions(node).tmux().send_text(&tmux, text, enter).await.or_problem()?;

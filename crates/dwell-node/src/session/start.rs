@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use dwell_api::session::{Session, SessionStatus, StartSession};
 use dwell_api::{Code, Problem};
 use dwell_core::SessionName;
 use dwell_core::agent::resume_command;
 use dwell_core::environment::Environment;
+use dwell_core::idle::Source;
 use dwell_core::workspace::{HOME, Workspace};
 use dwell_drivers::session::DEFAULT_LIMIT;
 use dwell_drivers::tmux::Size;
@@ -44,12 +46,12 @@ pub(super) struct How {
 
 /// Starts a session. A workspace that is frozen is woken first.
 pub(crate) async fn start(
-    node: &Node,
+    node: &Arc<Node>,
     place: Place,
     request: StartSession,
 ) -> Result<Session, Problem> {
     let place = match place {
-        Place::Workspace(it) => Place::from(workspace::awake(node, *it).await?),
+        Place::Workspace(it) => Place::from(workspace::awake(node, *it, Source::Task).await?),
         environment @ Place::Environment(_) => environment,
     };
     let known = node.sessions_at(&place).await?;

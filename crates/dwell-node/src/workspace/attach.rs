@@ -11,6 +11,7 @@ use dwell_api::exec::PROTOCOL;
 use dwell_api::session::{AttachSession, SessionStatus};
 use dwell_api::{Code, Problem};
 use dwell_core::SessionName;
+use dwell_core::idle::Source;
 use dwell_core::workspace::{SESSIONS, USER, Workspace};
 use dwell_drivers::docker::{Exec, ExecSpec};
 use futures_util::StreamExt;
@@ -20,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::exec::awake;
 use super::{find, own_binary};
 use crate::api::{Refusal, switching, upgrade_of};
+use crate::idle::{Busy, Meter, Metered};
 use crate::node::Node;
 use crate::problem::OrProblem;
 use crate::session::Place;
@@ -43,13 +45,16 @@ pub(crate) async fn attach(
     let Place::Workspace(it) = place else {
         return Err(Problem::new(Code::Internal, "a workspace is none").into());
     };
-    let it = awake(&node, *it).await?;
+    let it = awake(&node, *it, Source::Typing).await?;
     let files = Path::new(SESSIONS).join(record.files.file_name().unwrap_or_default());
     let spec = spec(&it, &files, tmux.as_str(), &wanted);
     let running = node.engine.exec(&it.container(), spec).await.or_problem()?;
+    let busy = Busy::new(node.clone(), it.id.clone(), true);
+    let meter = Meter::terminal(node.clone(), it.id.clone());
     tokio::spawn(async move {
+        let _busy = busy;
         if let Ok(near) = upgrade.await {
-            join(TokioIo::new(near), running).await;
+            join(Metered { stream: TokioIo::new(near), meter }, running).await;
         }
     });
     Ok(switching(PROTOCOL))

@@ -79,6 +79,7 @@ pub(crate) fn workspace(name: &str) -> Workspace {
         host_key: String::new(),
         created: 0,
         kept_until: None,
+        slept: false,
         node: None,
         seen: None,
     }
