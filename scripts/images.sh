@@ -97,10 +97,16 @@ workspace_folder() {
 build_own() {
     local folder=crates/dwell-testkit/images/${1#dwell-test-} options=()
     present "$1" || say "building $1"
-    if [ "$1" = dwell-test-workspace-image ]; then
+    local agents
+    case $1 in
+        dwell-test-workspace-image) agents='' ;;
+        # All steps before the agents are those of the one without.
+        dwell-test-workspace-agents) agents='claude codex opencode' ;;
+    esac
+    if [ -n "${agents+set}" ]; then
         workspace_folder
         folder=$work/workspace
-        options=(--target base --build-arg BASE=debian:bookworm --build-arg AGENTS=)
+        options=(--target base --build-arg BASE=debian:bookworm --build-arg "AGENTS=$agents")
     fi
     timeout 900 docker build --quiet --tag "$1" "${options[@]}" "$folder" >/dev/null 2>"$work/errors" ||
         die "the image $1 could not be built" "$(tail -n 5 "$work/errors")"

@@ -1,0 +1,48 @@
+//! OpenAI's chat completions, which OpenCode speaks.
+
+use serde_json::{Value, json};
+
+use super::serve::Answer;
+use super::{Part, Turn, next, texts};
+
+pub(super) fn read(body: &Value) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for message in body["messages"].as_array().into_iter().flatten() {
+        match message["role"].as_str() {
+            Some("user") => parts.extend(texts(&message["content"]).into_iter().map(Part::Said)),
+            Some("tool") => parts.push(Part::Done),
+            _ => {}
+        }
+    }
+    parts
+}
+
+pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
+    let has_tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+    let (delta, reason) = match next(conversation) {
+        Turn::Write { file, text } if has_tools => {
+            let arguments = json!({ "filePath": file, "content": text }).to_string();
+            let call = json!({ "index": 0, "id": "call_1", "type": "function",
+                               "function": { "name": "write", "arguments": arguments } });
+            (json!({ "role": "assistant", "tool_calls": [call] }), "tool_calls")
+        }
+        Turn::Write { .. } => say("a file is to be written"),
+        Turn::Say(text) => say(&text),
+    };
+    let piece = |delta: Value, reason: Value| {
+        json!({ "id": "chat_1", "object": "chat.completion.chunk", "created": 1,
+                "model": body["model"],
+                "choices": [{ "index": 0, "delta": delta, "finish_reason": reason }] })
+    };
+    if body["stream"] != true {
+        let choice = json!({ "index": 0, "message": delta, "finish_reason": reason });
+        return Answer::json(&json!({ "id": "chat_1", "choices": [choice] }));
+    }
+    let pieces = [piece(delta, Value::Null), piece(json!({}), json!(reason))];
+    let lines: String = pieces.iter().map(|piece| format!("data: {piece}\n\n")).collect();
+    Answer { kind: "text/event-stream", body: lines + "data: [DONE]\n\n" }
+}
+
+fn say(text: &str) -> (Value, &'static str) {
+    (json!({ "role": "assistant", "content": text }), "stop")
+}

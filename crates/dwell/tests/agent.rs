@@ -1,0 +1,113 @@
+//! Real coding agents in workspaces, with a model that does what the prompt says: they edit files
+//! with their own tools, and go on with a conversation.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test ends where it meets what it does not expect"
+)]
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use dwell_testkit::{ModelServer, Ran, TestHome, docker};
+
+/// Has Claude Code, Codex and OpenCode.
+const IMAGE: &str = "dwell-test-workspace-agents";
+const NAME: &str = "box";
+
+/// A workspace with agents, and the model that they talk to.
+struct Bench {
+    home: TestHome,
+    model: ModelServer,
+}
+
+impl Bench {
+    /// `None` where the image is not there.
+    fn start() -> Option<Self> {
+        if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
+            eprintln!("skipped: this takes the image {IMAGE}");
+            return None;
+        }
+        let home = TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(Duration::from_secs(120));
+        home.dwell(["ws", "create", NAME, "--image", IMAGE]).ok();
+        let shown = home.dwell(["ws", "show", NAME, "--json"]).json();
+        let own: Ipv4Addr = shown["address"].as_str().unwrap().parse().unwrap();
+        // The machine's own address in that network is the first, the workspace's the second.
+        let gateway = IpAddr::from(Ipv4Addr::from_bits(own.to_bits() - 1));
+        Some(Self { home, model: ModelServer::at(gateway) })
+    }
+
+    fn sh(&self, line: &str) -> Ran {
+        self.home.dwell(["ws", "exec", NAME, "--", "sh", "-c", line])
+    }
+
+    /// Writes a file of the home.
+    fn write(&self, path: &str, text: &str) {
+        let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+        self.sh(&format!("mkdir -p {directory} && cat > {path} <<'END'\n{text}\nEND")).ok();
+    }
+}
+
+/// An agent works without a terminal, then goes on with its conversation.
+fn works(bench: &Bench, first: &str, again: &str) {
+    let told = |command: &str, prompt: &str| {
+        let line = command.replace("PROMPT", &format!("'{prompt}'"));
+        bench.sh(&format!("mkdir -p ~/work && cd ~/work && {line}"))
+    };
+    let ran = told(first, "MODEL write /home/dev/work/notes.txt made by an agent");
+    assert!(ran.code == Some(0), "{ran:?}");
+    assert_eq!(bench.sh("cat ~/work/notes.txt").ok(), "made by an agent", "{ran:?}");
+    let ran = told(again, "MODEL recall");
+    let said = ran.ok();
+    assert!(said.contains("before: write /home/dev/work/notes.txt"), "{ran:?}");
+    assert!(bench.model.asked().contains(&"recall".to_owned()));
+}
+
+#[test]
+fn claude_code_edits_and_goes_on() {
+    let Some(bench) = Bench::start() else { return };
+    let variables = format!(
+        "ANTHROPIC_BASE_URL={} ANTHROPIC_API_KEY=none CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+        bench.model.url()
+    );
+    let claude = format!("{variables} claude -p PROMPT --permission-mode bypassPermissions");
+    works(&bench, &claude, &format!("{claude} --continue"));
+}
+
+#[test]
+fn codex_edits_and_goes_on() {
+    let Some(bench) = Bench::start() else { return };
+    let config = format!(
+        "model = \"test\"\nmodel_provider = \"test\"\n[model_providers.test]\nname = \"test\"\n\
+         base_url = \"{}/v1\"\nwire_api = \"responses\"\nenv_key = \"TEST_KEY\"",
+        bench.model.url()
+    );
+    bench.write("~/.codex/config.toml", &config);
+    let codex = "TEST_KEY=none codex exec";
+    let free = "--dangerously-bypass-approvals-and-sandbox --skip-git-repo-check";
+    works(
+        &bench,
+        &format!("{codex} {free} PROMPT"),
+        &format!("{codex} resume --last {free} PROMPT"),
+    );
+}
+
+#[test]
+fn opencode_edits_and_goes_on() {
+    let Some(bench) = Bench::start() else { return };
+    let config = serde_json::json!({
+        "model": "test/test",
+        "small_model": "test/test",
+        "provider": { "test": {
+            "npm": "@ai-sdk/openai-compatible",
+            "options": { "baseURL": format!("{}/v1", bench.model.url()), "apiKey": "none" },
+            "models": { "test": { "tool_call": true } },
+        } },
+    });
+    bench.write("~/.config/opencode/opencode.json", &config.to_string());
+    let opencode = "OPENCODE_DISABLE_MODELS_FETCH=1 opencode run";
+    works(&bench, &format!("{opencode} PROMPT"), &format!("{opencode} --continue PROMPT"));
+}
