@@ -1,6 +1,6 @@
 //! One request a connection, each in a thread of its own.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,19 +47,23 @@ impl Answer {
     }
 }
 
+type Read = fn(&Value) -> Vec<Part>;
+type Speak = fn(&Value, &[Part]) -> Answer;
+
 fn answer(stream: &TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> {
     stream.set_read_timeout(Some(LIMIT)).ok()?;
-    let (path, body) = read(stream)?;
+    let (path, body) = request(stream)?;
     let path = path.split('?').next()?;
-    let (conversation, answer): (Vec<Part>, fn(&Value, &[Part]) -> Answer) = match path {
-        "/v1/messages" => (messages::read(&body), messages::answer),
-        "/v1/chat/completions" => (chat::read(&body), chat::answer),
-        "/v1/responses" => (responses::read(&body), responses::answer),
-        _ => (Vec::new(), |_, _| Answer::json(&json!({ "data": [], "input_tokens": 1 }))),
+    let (read, speak): (Read, Speak) = match path {
+        "/v1/messages" => (messages::read, messages::answer),
+        "/v1/chat/completions" => (chat::read, chat::answer),
+        "/v1/responses" => (responses::read, responses::answer),
+        _ => (|_| Vec::new(), |_, _| Answer::json(&json!({ "data": [], "input_tokens": 1 }))),
     };
+    let conversation = read(&body);
     let last = orders(&conversation).pop();
     asked.lock().unwrap_or_else(PoisonError::into_inner).extend(last);
-    let Answer { kind, body } = answer(&body, &conversation);
+    let Answer { kind, body } = speak(&body, &conversation);
     let length = body.len();
     let mut out = stream;
     write!(
@@ -71,7 +75,7 @@ fn answer(stream: &TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> {
 }
 
 /// The path and the body of a request.
-fn read(stream: &TcpStream) -> Option<(String, Value)> {
+fn request(stream: &TcpStream) -> Option<(String, Value)> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
