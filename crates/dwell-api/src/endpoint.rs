@@ -161,6 +161,18 @@ endpoints! {
     FORWARDS = "/v1/forwards";
     /// POST: stops forwards.
     FORWARDS_STOP = "/v1/forwards/stop";
+    /// GET: the snapshots of a workspace. POST: makes one (events).
+    SNAPSHOTS = "/v1/workspaces/{workspace}/snapshots";
+    /// POST: has a workspace be what it was at a snapshot (events).
+    SNAPSHOT_RESTORE = "/v1/workspaces/{workspace}/snapshots/{snapshot}/restore";
+    /// POST: removes a snapshot (events).
+    SNAPSHOT_REMOVE = "/v1/workspaces/{workspace}/snapshots/{snapshot}/remove";
+    /// POST: makes a workspace that begins as a copy of another one (events).
+    WORKSPACE_FORK = "/v1/workspaces/{workspace}/fork";
+    /// GET: what is run again where its file system begins anew. POST: changes it (events).
+    WORKSPACE_SETUP = "/v1/workspaces/{workspace}/setup";
+    /// GET: what an upgrade would do. POST: has it begin anew as an image (events).
+    WORKSPACE_UPGRADE = "/v1/workspaces/{workspace}/upgrade";
     /// GET: what holds it awake, and when it is put to sleep. POST: changes when.
     WORKSPACE_IDLE = "/v1/workspaces/{workspace}/idle";
     /// POST: keeps it awake for a time, or takes that back.

@@ -15,6 +15,7 @@ pub mod paths;
 pub mod problem;
 pub mod remote;
 pub mod session;
+pub mod snapshot;
 pub mod workspace;
 
 pub use client::{Client, ClientError};

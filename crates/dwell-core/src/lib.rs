@@ -18,6 +18,7 @@ pub mod moving;
 pub mod name;
 pub mod observed;
 pub mod operation;
+pub mod packages;
 pub mod placement;
 pub mod ports;
 pub mod prepare;
@@ -32,7 +33,7 @@ pub mod workspace;
 
 pub use id::{EnvironmentId, Generation, NodeId, OperationId, SharedId, WorkspaceId};
 pub use name::{
-    EnvironmentName, NameError, NodeName, ProjectName, ServiceName, SessionName, Suffix,
-    WorkspaceName,
+    EnvironmentName, NameError, NodeName, ProjectName, ServiceName, SessionName, SnapshotName,
+    Suffix, WorkspaceName,
 };
 pub use volume::VolumeName;

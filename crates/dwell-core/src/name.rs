@@ -146,6 +146,11 @@ name! {
 }
 
 name! {
+    /// A snapshot, unique in its workspace.
+    SnapshotName, "snapshot"
+}
+
+name! {
     /// A workspace, unique on its node.
     WorkspaceName, "workspace"
 }

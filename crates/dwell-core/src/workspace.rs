@@ -4,6 +4,7 @@
 mod image;
 mod key;
 mod limits;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ use crate::{EnvironmentId, Generation, WorkspaceId, WorkspaceName};
 pub use image::{ImageError, ImageRef};
 pub use key::{PublicKey, PublicKeyError};
 pub use limits::{Limits, Sizing, SizingError};
+pub use snapshot::{Before, SetupStep, Snapshot};
 
 /// What the names of workspaces' bridges begin with, and no others.
 pub const BRIDGE: &str = "dw-";
@@ -151,6 +153,24 @@ pub struct Workspace {
     /// stopped.
     #[serde(default)]
     pub slept: bool,
+    /// The image that its container begins as, where that was made of another container.
+    #[serde(default)]
+    pub root: Option<ImageRef>,
+    /// Counts its homes: going back to a snapshot gives it another one.
+    #[serde(default)]
+    pub homes: u32,
+    /// Its snapshots, the oldest first.
+    #[serde(default)]
+    pub snapshots: Vec<Snapshot>,
+    /// The highest number that a snapshot of it had.
+    #[serde(default)]
+    pub snapshots_made: u32,
+    /// What is run again where its file system begins anew.
+    #[serde(default)]
+    pub setup: Vec<SetupStep>,
+    /// What it was, while its container is being replaced. After a crash it goes back to that.
+    #[serde(default)]
+    pub before: Option<Before>,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
 }
@@ -197,7 +217,14 @@ impl Workspace {
 
     /// The name in Docker of the volume that is its home.
     pub fn home(&self) -> String {
-        format!("dwell-ws-{}-home", self.id)
+        self.home_of(self.homes)
+    }
+
+    fn home_of(&self, homes: u32) -> String {
+        match homes {
+            0 => format!("dwell-ws-{}-home", self.id),
+            _ => format!("dwell-ws-{}-home-{homes}", self.id),
+        }
     }
 
     /// The variables that tell those inside what the workspace is.

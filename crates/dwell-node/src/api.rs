@@ -8,6 +8,7 @@ mod idle;
 mod node;
 mod remote;
 mod session;
+mod snapshot;
 mod volume;
 mod work;
 mod workspace;
@@ -268,6 +269,12 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SERVICE_DIAL, post(work::dial))
         .route(endpoint::FORWARDS, get(forward::list).post(forward::start))
         .route(endpoint::FORWARDS_STOP, post(forward::stop))
+        .route(endpoint::SNAPSHOTS, get(snapshot::list).post(snapshot::create))
+        .route(endpoint::SNAPSHOT_RESTORE, post(snapshot::restore))
+        .route(endpoint::SNAPSHOT_REMOVE, post(snapshot::remove))
+        .route(endpoint::WORKSPACE_FORK, post(snapshot::fork))
+        .route(endpoint::WORKSPACE_SETUP, get(snapshot::steps).post(snapshot::change_steps))
+        .route(endpoint::WORKSPACE_UPGRADE, get(snapshot::plan).post(snapshot::upgrade))
         .route(endpoint::WORKSPACE_IDLE, get(idle::one).post(idle::set))
         .route(endpoint::WORKSPACE_KEEP, post(idle::keep))
         .route(endpoint::WORKSPACE_SESSIONS, post(workspace::session::start))
@@ -397,6 +404,15 @@ pub(crate) async fn serve(
         forward::list,
         forward::start,
         forward::stop,
+        snapshot::list,
+        snapshot::create,
+        snapshot::restore,
+        snapshot::remove,
+        snapshot::fork,
+        snapshot::steps,
+        snapshot::change_steps,
+        snapshot::plan,
+        snapshot::upgrade,
         idle::one,
         idle::set,
         idle::keep,

@@ -4,6 +4,7 @@
 
 mod attach;
 mod change;
+mod copy;
 mod create;
 mod dial;
 mod exec;
@@ -17,8 +18,12 @@ mod ports;
 mod quiet;
 mod reconcile;
 mod remove;
+mod replace;
 mod settings;
+pub(crate) mod setup;
+pub(crate) mod snapshot;
 mod tree;
+pub(crate) mod upgrade;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -45,6 +45,12 @@ fn workspace(seed: u8, name: &str) -> Workspace {
         host_key: String::new(),
         idle: dwell_core::idle::Settings::default(),
         slept: false,
+        root: None,
+        homes: 0,
+        snapshots: Vec::new(),
+        snapshots_made: 0,
+        setup: Vec::new(),
+        before: None,
         created: 1,
     }
 }

@@ -12,6 +12,7 @@ mod reference;
 pub(crate) mod remote;
 pub(crate) mod session;
 pub(crate) mod setup;
+pub(crate) mod snapshot;
 pub(crate) mod ssh;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ pub(crate) mod remote;
 pub(crate) mod samples;
 pub(crate) mod settings;
 pub(crate) mod show;
+pub(crate) mod snapshot;
 mod style;
 mod table;
 #[cfg(test)]

@@ -16,6 +16,12 @@ fn workspace() -> Workspace {
         host_key: String::new(),
         idle: crate::idle::Settings::default(),
         slept: false,
+        root: None,
+        homes: 0,
+        snapshots: Vec::new(),
+        snapshots_made: 0,
+        setup: Vec::new(),
+        before: None,
         created: 1,
     }
 }
@@ -135,6 +141,49 @@ fn a_person_has_the_last_word_over_the_idler() {
     assert_eq!((it.desired, it.slept), (Desired::Stopped, true));
     assert_eq!(it.phase(Some(State::Running)), Phase::Running);
     assert_eq!(it.phase(Some(State::Exited(0))), Phase::Stopped);
+}
+
+#[test]
+fn a_replacement_that_fails_leaves_what_was_there() {
+    let mut it = workspace();
+    it.desired = Desired::Frozen;
+    let was = it.clone();
+    it.replace("debian:trixie".parse().unwrap(), true);
+    assert_eq!((it.generation, it.desired), (Generation::FIRST.next(), Desired::Running));
+    assert_eq!(it.begins_as().as_str(), format!("dwell-ws-{}:root-2", it.id));
+    assert_eq!(it.old_container(), Some(was.container()));
+    assert_ne!(it.home(), was.home());
+    // Until it is decided both are of use.
+    assert!(it.uses_volume(&it.home()) && it.uses_volume(&was.home()));
+    let tried = it.clone();
+    assert!(it.go_back());
+    assert_eq!(it, was);
+    assert!(!it.uses_volume(&tried.home()) && !it.uses_image(&tried.root_image()));
+    assert!(!it.go_back());
+
+    let mut done = Workspace { before: None, ..tried };
+    assert!(!done.uses_volume(&was.home()) && done.uses_image(&done.root_image()));
+    // Another image: the home stays, and the file system is that image's.
+    done.replace("debian:sid".parse().unwrap(), false);
+    assert_eq!((done.begins_as().as_str(), done.homes), ("debian:sid", 1));
+}
+
+#[test]
+fn numbers_of_snapshots_are_not_given_twice() {
+    let mut it = workspace();
+    assert_eq!(it.next_snapshot(), 1);
+    it.snapshots_made = 4;
+    assert_eq!(it.next_snapshot(), 5);
+    let tag = it.snapshot_image(5);
+    assert!(!it.uses_image(&tag));
+    let image = it.image.clone();
+    let (name, created) = ("s5".parse().unwrap(), 1);
+    let (root_bytes, home_bytes) = (0, 0);
+    let made = Snapshot { name, number: 5, making: true, image, root_bytes, home_bytes, created };
+    it.snapshots.push(made.clone());
+    assert!(!it.uses_image(&tag) && it.snapshot(&made.name).is_none(), "it is not finished");
+    it.snapshots[0].making = false;
+    assert!(it.uses_image(&tag) && it.uses_volume(&it.snapshot_home(5)));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bollard::models::ImageSummary;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptionsBuilder,
+    TagImageOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -125,6 +126,13 @@ impl Engine {
     pub async fn image_tags(&self, pattern: &str) -> Result<Vec<String>, EngineError> {
         let filters = HashMap::from([("reference".to_owned(), vec![pattern.to_owned()])]);
         Ok(self.images(filters).await?.into_iter().flat_map(|image| image.tags).collect())
+    }
+
+    /// Gives an image another tag besides.
+    pub async fn tag_image(&self, image: &str, tag: &str) -> Result<(), EngineError> {
+        let (repository, version) = tag.rsplit_once(':').unwrap_or((tag, "latest"));
+        let options = TagImageOptionsBuilder::new().repo(repository).tag(version).build();
+        self.call("tag image", QUICK, self.docker()?.tag_image(image, Some(options))).await
     }
 
     /// Removes a tag, and the image when it was its last.

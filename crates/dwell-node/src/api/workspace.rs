@@ -24,7 +24,12 @@ use crate::operation::Operation;
 use crate::{image, workspace, world};
 
 /// Runs what ends with an outcome as an operation.
-async fn run<F, W>(node: Arc<Node>, key: String, call: String, work: W) -> Result<Response, Refusal>
+pub(super) async fn run<F, W>(
+    node: Arc<Node>,
+    key: String,
+    call: String,
+    work: W,
+) -> Result<Response, Refusal>
 where
     W: FnOnce(Arc<Node>, Arc<Operation>) -> F + Send + 'static,
     F: Future<Output = Result<Outcome, Problem>> + Send + 'static,

@@ -39,7 +39,7 @@ pub(crate) async fn create(
     for meant in &request.environments {
         environments.insert(network::environment(node, meant).await?.id);
     }
-    let mut it = Workspace {
+    let it = Workspace {
         id: WorkspaceId::from_random(random()?),
         name: request.name,
         generation: Generation::FIRST,
@@ -54,21 +54,42 @@ pub(crate) async fn create(
         host_key: String::new(),
         idle: Settings::default(),
         slept: false,
+        root: None,
+        homes: 0,
+        snapshots: Vec::new(),
+        snapshots_made: 0,
+        setup: Vec::new(),
+        before: None,
         created: node.now(),
     };
     // Before the record is there, so that the reconciler never takes it for a leftover.
     let id_lock = node.workspaces.lock(it.id.as_str());
     let _held_too = id_lock.lock().await;
     save(node, &it).await?;
-    if let Err(problem) = made(node, operation, &mut it).await {
+    let it = finish_making(node, operation, it, Ok(())).await?;
+    person::follow(node, operation, &it, request.settings, request.dotfiles.as_ref()).await;
+    let summary = format!("`{}` runs", it.name);
+    outcome(node, &it, true, summary).await
+}
+
+/// Makes what a record says, once what it begins as was `prepared`; undoes it where that fails.
+pub(super) async fn finish_making(
+    node: &Node,
+    operation: &Operation,
+    mut it: Workspace,
+    prepared: Result<(), Problem>,
+) -> Result<Workspace, Problem> {
+    let made = match prepared {
+        Ok(()) => made(node, operation, &mut it).await,
+        Err(problem) => Err(problem),
+    };
+    if let Err(problem) = made {
         undo(operation, remove::forget(node, &it).await);
         return Err(problem);
     }
     it.making = false;
     save(node, &it).await?;
-    person::follow(node, operation, &it, request.settings, request.dotfiles.as_ref()).await;
-    let summary = format!("`{}` runs", it.name);
-    outcome(node, &it, true, summary).await
+    Ok(it)
 }
 
 /// Makes a destroyed workspace again of the home that was kept.
@@ -95,7 +116,7 @@ pub(crate) async fn restore(
     let lock = node.workspaces.lock(it.name.as_str());
     let _held_too = lock.lock().await;
     refuse_taken(node, &it.name).await?;
-    require_image(node, &it.image).await?;
+    require_image(node, it.begins_as()).await?;
     it.generation = it.generation.next();
     it.making = true;
     save(node, &it).await?;
@@ -170,7 +191,7 @@ pub(crate) async fn refuse_taken(node: &Node, name: &WorkspaceName) -> Result<()
     }
 }
 
-async fn require_image(node: &Node, image: &ImageRef) -> Result<(), Problem> {
+pub(super) async fn require_image(node: &Node, image: &ImageRef) -> Result<(), Problem> {
     if node.engine.has_image(image.as_str()).await.or_problem()? {
         return Ok(());
     }
@@ -269,7 +290,7 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
     let spec = MachineSpec {
         name: it.container(),
         hostname: it.name.to_string(),
-        image: it.image.to_string(),
+        image: it.begins_as().to_string(),
         command: vec![first, "workspace-init".to_owned()],
         variables: variables.collect(),
         labels,

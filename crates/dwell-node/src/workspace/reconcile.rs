@@ -12,7 +12,7 @@ use dwell_core::workspace::{Desired, Workspace};
 use super::change::bring;
 use super::create::unrestore;
 use super::remove::{clear, forget};
-use super::{current, entered, network, save};
+use super::{current, entered, network, replace, save, snapshot};
 use crate::node::Node;
 use crate::problem::OrProblem;
 use crate::session;
@@ -100,14 +100,18 @@ fn differs(node: &Node, it: &Workspace) -> bool {
     if it.making || it.kept.is_some_and(|kept| !kept.cleared || kept.until <= node.now()) {
         return true;
     }
-    let seen = current(it, node.world.of_workspace(&it.id));
+    let containers = node.world.of_workspace(&it.id);
+    let is_left = it.before.is_some()
+        || it.snapshots.iter().any(|snapshot| snapshot.making)
+        || containers.iter().any(|container| container.generation != it.generation);
+    let seen = current(it, containers);
     let apart = seen.as_ref().is_some_and(|container| {
         let is_in = |id: &dwell_core::EnvironmentId| {
             container.addresses.keys().any(|network| network.contains(id.as_str()))
         };
         container.runs() && !it.environments.iter().all(is_in)
     });
-    it.due(seen.map(|container| container.state)).is_some() || apart
+    it.due(seen.map(|container| container.state)).is_some() || apart || is_left
 }
 
 async fn settle(node: &Node, it: &Workspace) -> Result<(), Problem> {
@@ -122,6 +126,10 @@ async fn settle(node: &Node, it: &Workspace) -> Result<(), Problem> {
         (false, Some(kept)) if kept.until <= node.now() => forget(node, &it).await,
         (false, Some(_)) => clear(node, &mut it).await,
         (false, None) => {
+            if it.before.is_some() {
+                replace::go_back(node, &mut it).await?;
+            }
+            snapshot::unfinished(node, &mut it).await?;
             for note in bring(node, &mut it).await? {
                 tracing::info!(workspace = %it.name, "{note}");
             }

@@ -10,6 +10,7 @@ use dwell_core::WorkspaceId;
 use dwell_core::observed::label;
 use dwell_core::workspace::{Desired, Kept, Workspace};
 
+use super::copy;
 use super::{find, losses, save};
 use crate::forward;
 use crate::node::Node;
@@ -118,7 +119,13 @@ async fn take_down(node: &Node, it: &Workspace) -> Result<(), Problem> {
 /// Removes everything of a workspace, its home included, and forgets it.
 pub(super) async fn forget(node: &Node, it: &Workspace) -> Result<(), Problem> {
     take_down(node, it).await?;
-    node.engine.remove_volume(&it.home()).await.or_problem()?;
+    for volume in node.engine.volumes_with(&labelled(it)).await.or_problem()? {
+        copy::give_up(node, &volume.name).await?;
+        node.engine.remove_volume(&volume.name).await.or_problem()?;
+    }
+    for tag in node.engine.image_tags(&it.images()).await.or_problem()? {
+        node.engine.remove_image(&tag).await.or_problem()?;
+    }
     node.store.forget_sessions(it.id.as_str()).await.or_problem()?;
     let directory = node.paths.workspace(&it.id);
     match std::fs::remove_dir_all(&directory) {

@@ -10,6 +10,7 @@ use dwell_core::workspace::{ImageRef, Sizing};
 use dwell_core::{NameError, NodeName, WorkspaceName};
 
 use super::parse::variable;
+use super::snapshot::{Fork, Setup, Snapshot, Upgrade};
 
 /// Make and look after workspaces: persistent machines to work in
 #[derive(Debug, Args)]
@@ -97,6 +98,11 @@ Examples:
     Leave(Membership),
     Exec(Exec),
     Idle(Idle),
+    #[command(visible_alias = "snapshots")]
+    Snapshot(Snapshot),
+    Fork(Fork),
+    Setup(Setup),
+    Upgrade(Upgrade),
     Destroy(Destroy),
     /// Make a destroyed workspace again, with its home
     #[command(after_help = "\

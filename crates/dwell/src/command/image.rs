@@ -44,7 +44,8 @@ async fn ls(engine: &Engine, context: &Context) -> Ended {
     for image in engine.labelled_images(HASH_LABEL).await.map_err(engine_problem)? {
         let Some(labels) = images::labels(&image) else { continue };
         let (state, _) = freshness(engine, Some(&labels)).await?;
-        for tag in &image.tags {
+        // What was made of a workspace has the labels of its image.
+        for tag in image.tags.iter().filter(|tag| !tag.starts_with("dwell-ws-")) {
             listed.push(Listed::new(tag, state, &image, labels.recipe.as_ref()));
         }
     }

@@ -4,6 +4,7 @@ mod create;
 mod destroy;
 mod exec;
 mod idle;
+mod snapshot;
 
 pub(super) use create::usual;
 use dwell_api::event::Outcome;
@@ -38,6 +39,10 @@ pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
         Action::Leave(m) => {
             change(&m.it.name, Change::Leave { environment: m.environment }, context).await
         }
+        Action::Snapshot(it) => snapshot::run(it, context).await,
+        Action::Fork(it) => snapshot::fork(it, context).await,
+        Action::Setup(it) => snapshot::setup(it, context).await,
+        Action::Upgrade(it) => snapshot::upgrade(it, context).await,
         Action::Idle(it) => idle::run(it, context).await,
         Action::Exec(it) => exec::run(it, context).await,
         Action::Destroy(it) => destroy::run(it, context).await,
