@@ -47,6 +47,9 @@ pub struct Workspace {
     /// Whether dwell put it to sleep for being idle; then being asked for something wakes it.
     #[serde(default)]
     pub slept: bool,
+    /// Whether it refuses ssh agents that connections to it forward.
+    #[serde(default)]
+    pub refuses_agents: bool,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
     /// Until when its home is kept, once it is destroyed.
@@ -153,6 +156,11 @@ pub enum Change {
         #[schema(value_type = String)]
         name: WorkspaceName,
     },
+    /// Lets connections forward their ssh agent, or refuses that.
+    Agents {
+        /// Whether they may.
+        allow: bool,
+    },
     /// Puts it on an environment's networks.
     Join {
         /// Which.
@@ -175,6 +183,7 @@ impl Change {
             Self::Resume => "resume",
             Self::Resize { .. } => "resize",
             Self::Rename { .. } => "rename",
+            Self::Agents { .. } => "ssh-agent",
             Self::Join { .. } => "join",
             Self::Leave { .. } => "leave",
         }

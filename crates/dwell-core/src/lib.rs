@@ -6,6 +6,7 @@ pub mod admission;
 pub mod agent;
 pub mod compose;
 pub mod config;
+pub mod editor;
 pub mod environment;
 pub mod forward;
 pub mod id;

@@ -48,6 +48,10 @@ pub const VARIABLES_FILE: &str = "variables";
 pub const HOST_KEY_FILE: &str = "ssh_host_ed25519_key";
 /// The file in [`GIVEN`] with the public keys that may log in.
 pub const AUTHORIZED_KEYS_FILE: &str = "authorized_keys";
+/// The socket that leads to the ssh agent of the newest connection that forwards one. Its path stays.
+pub const AGENT_SOCKET: &str = "/run/user/1000/ssh-agent.sock";
+/// The variable that tells programs where their ssh agent is.
+pub const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
 /// What the first process says once commands can run.
 pub const READY: &str = "dwell: the workspace is ready";
 
@@ -171,6 +175,9 @@ pub struct Workspace {
     /// What it was, while its container is being replaced. After a crash it goes back to that.
     #[serde(default)]
     pub before: Option<Before>,
+    /// Whether it refuses ssh agents that connections to it forward.
+    #[serde(default)]
+    pub refuses_agents: bool,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
 }
@@ -229,12 +236,16 @@ impl Workspace {
 
     /// The variables that tell those inside what the workspace is.
     pub fn variables(&self) -> Vec<(String, String)> {
-        vec![
+        let mut all = vec![
             ("DWELL_WORKSPACE".to_owned(), self.id.to_string()),
             ("DWELL_WORKSPACE_NAME".to_owned(), self.name.to_string()),
             ("DWELL_CPUS".to_owned(), self.limits.cpus()),
             ("DWELL_MEMORY_MB".to_owned(), self.limits.memory_mb.to_string()),
-        ]
+        ];
+        if !self.refuses_agents {
+            all.push((AGENT_VARIABLE.to_owned(), AGENT_SOCKET.to_owned()));
+        }
+        all
     }
 
     /// What it is, where its container was seen in this state (`None`: there is none).

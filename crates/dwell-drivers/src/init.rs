@@ -3,6 +3,7 @@
 //! order when it is told to. It has a terminal of nobody's and reads no input.
 
 mod account;
+mod agent;
 mod server;
 
 use std::fs;
@@ -15,6 +16,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process};
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
+use agent::Agent;
 use dwell_core::workspace::{READY, RUNTIME, SESSIONS, STOPPING_FILE, UID};
 use server::Server;
 
@@ -38,6 +40,8 @@ pub async fn main() -> io::Result<i32> {
     }
     runtime();
     let mut server = Server::find();
+    let mut agent = Agent::default();
+    agent.allow(server::allows_agents());
     server.start();
     say(READY);
     loop {
@@ -48,7 +52,10 @@ pub async fn main() -> io::Result<i32> {
                 }
             }
             () = server.due() => server.start(),
-            _ = ends.hangup.recv() => server.restart(),
+            _ = ends.hangup.recv() => {
+                agent.allow(server::allows_agents());
+                server.restart();
+            }
             _ = ends.terminate.recv() => break,
             _ = ends.interrupt.recv() => break,
         }

@@ -203,6 +203,7 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
         home: it.home(),
         environments,
         host_key: it.host_key.clone(),
+        refuses_agents: it.refuses_agents,
         slept: it.slept,
         created: it.created,
         kept_until: it.kept.map(|kept| kept.until),

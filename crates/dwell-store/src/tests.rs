@@ -51,6 +51,7 @@ fn workspace(seed: u8, name: &str) -> Workspace {
         snapshots_made: 0,
         setup: Vec::new(),
         before: None,
+        refuses_agents: false,
         created: 1,
     }
 }

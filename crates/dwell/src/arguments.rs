@@ -5,6 +5,7 @@ pub(crate) mod environment;
 pub(crate) mod forward;
 pub(crate) mod image;
 pub(crate) mod node;
+pub(crate) mod open;
 mod parse;
 pub(crate) mod placement;
 #[cfg(test)]
@@ -52,6 +53,8 @@ Workspaces:
   connect      Choose a workspace and a session on a screen, and attach to it
   ssh          Log in to a workspace with ssh
   config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
+  open         Open a workspace in an editor of this machine, over ssh
+  tunnel       Reach a workspace through a tunnel of an editor's maker
   forward      Reach ports of a workspace or an environment at ports of this machine
   ports        List what listens in a workspace
 
@@ -213,6 +216,8 @@ pub(crate) enum Command {
     Connect(connect::Connect),
     Ssh(ssh::Ssh),
     ConfigSsh(ssh::ConfigSsh),
+    Open(open::Open),
+    Tunnel(open::Tunnel),
     Forward(forward::Forward),
     Ports(forward::Ports),
     Completion(setup::Completion),

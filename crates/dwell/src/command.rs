@@ -15,6 +15,7 @@ mod image;
 mod logs;
 mod moving;
 mod node;
+mod open;
 mod operation;
 pub(crate) mod remote;
 mod run;
@@ -134,6 +135,8 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Connect(it) => connect::run(it, context).await,
         Command::Ssh(it) => ssh::run(it, context).await,
         Command::ConfigSsh(it) => ssh::configure(&it, context),
+        Command::Open(it) => open::run(it, context).await,
+        Command::Tunnel(it) => open::tunnel(it, context).await,
         Command::Forward(it) => forward::run(it, context).await,
         Command::Ports(it) => forward::ports(it, context).await,
         Command::WorkspaceInit => crate::roles::workspace_init(),

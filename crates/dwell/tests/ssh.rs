@@ -11,7 +11,7 @@
 use std::fs;
 use std::time::Duration;
 
-use dwell_testkit::{Ran, TestHome, docker, run};
+use dwell_testkit::{Ran, TestHome, docker, run, wait_until};
 
 /// Debian with an ssh server, sudo and git.
 const IMAGE: &str = "dwell-test-workspace";
@@ -99,6 +99,123 @@ fn ssh_scp_and_git_find_it_by_its_name() {
     home.dwell(["config-ssh", "--undo"]).ok();
     assert_eq!(fs::read_to_string(&config).unwrap(), own);
     assert!(!included.exists());
+}
+
+#[test]
+fn editors_are_told_where_it_is() {
+    let Some(home) = home() else { return };
+    let print = |editor: &str, more: &[&str]| {
+        home.dwell([&["open", "box", "--in", editor, "--print"], more].concat())
+    };
+    let first = print("vscode", &[]);
+    assert_eq!(first.ok(), "vscode://vscode-remote/ssh-remote+box.dwell/home/dev?windowId=_blank");
+    assert!(first.stderr.contains("dwell config-ssh"), "{first:?}");
+    // Nobody can be asked here.
+    assert!(home.dwell(["open", "box"]).fails_with(2).contains("dwell config-ssh"));
+    home.dwell(["config-ssh"]).ok();
+    let zed = print("zed", &["work"]);
+    assert_eq!((zed.ok(), zed.stderr.as_str()), ("zed://ssh/dev@box.dwell/home/dev/work", ""));
+    assert!(print("gateway", &[]).ok().starts_with("jetbrains-gateway://connect#type=ssh"));
+    home.dwell(["open", "none", "--print"]).fails_with(3);
+    home.tool("xdg-open", "#!/bin/sh\necho \"$@\" > ~/opened");
+    home.dwell(["open", "box", "--in", "cursor"]).ok();
+    let opened = home.path().join("opened");
+    wait_until(LIMIT, "the link is opened", || {
+        fs::read_to_string(&opened).is_ok_and(|text| text.starts_with("cursor://vscode-remote/"))
+    });
+
+    let missing = home.dwell(["tunnel", "code", "box"]);
+    assert!(missing.fails_with(1).contains("has no `code` command"), "{missing:?}");
+    let install = "mkdir -p ~/.local/bin && printf '#!/bin/sh\\necho \"$@\"\\nexit 4\\n' > /tmp/code && \
+                   sudo install -m 755 /tmp/code /usr/local/bin/code";
+    home.dwell(["ws", "exec", "box", "sh", "-c", install]).ok();
+    let tunnel = home.dwell(["tunnel", "code", "box"]);
+    tunnel.fails_with(4);
+    assert_eq!(tunnel.stdout.trim(), "tunnel --accept-server-license-terms --name box");
+}
+
+/// An ssh agent with one key, ended with the test.
+struct KeyAgent {
+    process: std::process::Child,
+    socket: std::path::PathBuf,
+}
+
+impl KeyAgent {
+    fn start(home: &TestHome, name: &str) -> Self {
+        let socket = home.path().join(format!("{name}.sock"));
+        let mut agent = home.command("ssh-agent");
+        agent.arg("-D").arg("-a").arg(&socket).stdout(std::process::Stdio::null());
+        let process = agent.spawn().unwrap();
+        wait_until(LIMIT, "the agent listens", || socket.exists());
+        let key = home.path().join(name);
+        let mut keygen = home.command("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(&key);
+        run(&mut keygen, LIMIT).ok();
+        let mut add = home.command("ssh-add");
+        run(add.arg("-q").arg(&key).env("SSH_AUTH_SOCK", &socket), LIMIT).ok();
+        Self { process, socket }
+    }
+
+    /// A connection that forwards it, and lasts until it is killed.
+    fn forward(&self, home: &TestHome, mark: &str) -> std::process::Child {
+        let mut ssh = home.dwell_command();
+        ssh.args(["ssh", "-A", "box", "--", &format!("touch {mark}; exec sleep 1000")]);
+        ssh.env("SSH_AUTH_SOCK", &self.socket).stdin(std::process::Stdio::null());
+        let child = ssh.spawn().unwrap();
+        wait_until(LIMIT, "it is connected", || {
+            home.dwell(["ws", "exec", "box", "test", "-e", mark]).code == Some(0)
+        });
+        child
+    }
+}
+
+impl Drop for KeyAgent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_newest_agent_answers_and_older_ones_when_it_is_gone() {
+    let Some(home) = home() else { return };
+    // A shell that is older than all of them, as in a session that stays.
+    let keys = || home.dwell(["ws", "exec", "box", "ssh-add", "-l"]);
+    keys().fails_with(2);
+    let (one, two) = (KeyAgent::start(&home, "one"), KeyAgent::start(&home, "two"));
+    let mut first = one.forward(&home, "/tmp/first");
+    assert!(keys().ok().contains(" one "));
+    let mut second = two.forward(&home, "/tmp/second");
+    assert!(keys().ok().contains(" two "));
+    let by_path = "echo $SSH_AUTH_SOCK; ssh-add -l";
+    let inside = home.dwell(["ssh", "box", "--", by_path]);
+    assert!(inside.ok().starts_with("/run/user/1000/ssh-agent.sock\n"), "{inside:?}");
+    assert!(inside.stdout.contains(" two "), "{inside:?}");
+    second.kill().unwrap();
+    second.wait().unwrap();
+    wait_until(LIMIT, "the older one answers", || keys().stdout.contains(" one "));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    wait_until(LIMIT, "none answers", || keys().code == Some(2));
+
+    home.dwell(["ws", "ssh-agent", "box", "deny"]).ok();
+    let denied = || {
+        let mut ssh = home.dwell_command();
+        ssh.args([
+            "ssh",
+            "-A",
+            "box",
+            "--",
+            "echo at=$SSH_AUTH_SOCK; ls /run/user/1000; ssh-add -l",
+        ]);
+        run(ssh.env("SSH_AUTH_SOCK", &one.socket), LIMIT)
+    };
+    wait_until(LIMIT, "it is refused", || denied().stdout.starts_with("at=\n"));
+    let refused = denied();
+    assert!(refused.fails_with(2).contains("refuses ssh agents"), "{refused:?}");
+    assert!(!refused.stdout.contains("ssh-agent.sock"), "{refused:?}");
+    home.dwell(["ws", "ssh-agent", "box", "allow"]).ok();
+    wait_until(LIMIT, "it is allowed", || denied().stdout.contains(" one "));
 }
 
 #[test]

@@ -22,6 +22,7 @@ fn workspace() -> Workspace {
         snapshots_made: 0,
         setup: Vec::new(),
         before: None,
+        refuses_agents: false,
         created: 1,
     }
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use dwell_core::workspace::{AUTHORIZED_KEYS_FILE, GIVEN, HOST_KEY_FILE, USER, VARIABLES_FILE};
+use dwell_core::workspace::{
+    AGENT_SOCKET, AGENT_VARIABLE, AUTHORIZED_KEYS_FILE, GIVEN, HOST_KEY_FILE, USER, VARIABLES_FILE,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::Instant;
 
@@ -19,7 +21,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const WELL: Duration = Duration::from_secs(10);
 
 /// Settings of the server. Nothing of the image's own holds, so that every image behaves alike.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 14] = [
     "Port=22",
     "PidFile=none",
     "UsePAM=no",
@@ -29,6 +31,9 @@ const SETTINGS: [&str; 12] = [
     "PubkeyAuthentication=yes",
     // The keys are in a directory that only the node writes.
     "StrictModes=no",
+    // A client that is gone is noticed, so that its agent is asked no more.
+    "ClientAliveInterval=15",
+    "ClientAliveCountMax=3",
     "X11Forwarding=no",
     "PrintMotd=no",
     "UseDNS=no",
@@ -111,6 +116,16 @@ fn variables() -> Vec<String> {
     text.lines().filter(|line| line.contains('=')).map(str::to_owned).collect()
 }
 
+/// Whether connections may forward their ssh agent: then programs are told where it is.
+pub(super) fn allows_agents() -> bool {
+    forwards_agents(&variables())
+}
+
+fn forwards_agents(variables: &[String]) -> bool {
+    let ours = format!("{AGENT_VARIABLE}={AGENT_SOCKET}");
+    variables.contains(&ours)
+}
+
 fn arguments(variables: &[String]) -> Vec<String> {
     let mut settings: Vec<String> = SETTINGS.iter().map(|setting| (*setting).to_owned()).collect();
     // Who comes was let in by the node already; many may come at once to one that just woke.
@@ -118,6 +133,8 @@ fn arguments(variables: &[String]) -> Vec<String> {
     settings.push(format!("AllowUsers={USER}"));
     settings.push(format!("HostKey={GIVEN}/{HOST_KEY_FILE}"));
     settings.push(format!("AuthorizedKeysFile={GIVEN}/{AUTHORIZED_KEYS_FILE}"));
+    let agents = if forwards_agents(variables) { "yes" } else { "no" };
+    settings.push(format!("AllowAgentForwarding={agents}"));
     if !variables.is_empty() {
         settings.push(format!("SetEnv={}", variables.join(" ")));
     }
@@ -139,6 +156,9 @@ mod tests {
         assert!(line.contains("HostKey=/run/dwell/ssh_host_ed25519_key"), "{line}");
         assert!(line.ends_with("SetEnv=A=1 B=2"), "{line}");
         assert!(!arguments(&[]).join(" ").contains("SetEnv"));
+        assert!(arguments(&[]).join(" ").contains("AllowAgentForwarding=no"));
+        let agent = arguments(&[format!("{AGENT_VARIABLE}={AGENT_SOCKET}")]).join(" ");
+        assert!(agent.contains("AllowAgentForwarding=yes"), "{agent}");
     }
 
     #[tokio::test(start_paused = true)]

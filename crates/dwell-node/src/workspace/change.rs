@@ -31,6 +31,7 @@ pub(crate) async fn change(
         Change::Suspend => suspend(node, &mut it).await?,
         Change::Resize { sizing } => resize(node, operation, &mut it, &sizing).await?,
         Change::Rename { name } => rename(node, operation, &mut it, name).await?,
+        Change::Agents { allow } => agents(node, &mut it, allow).await?,
         Change::Join { environment } => join(node, &mut it, &environment).await?,
         Change::Leave { environment } => leave(node, &mut it, &environment).await?,
     };
@@ -203,6 +204,20 @@ async fn rename(
     tell_inside(node, it, seen).await?;
     operation.note(format!("inside, the host is called `{}` as before", before.name));
     Ok((true, format!("`{}` is called `{}` now", before.name, it.name)))
+}
+
+async fn agents(node: &Node, it: &mut Workspace, allow: bool) -> Changed {
+    let changed = it.refuses_agents == allow;
+    it.refuses_agents = !allow;
+    save(node, it).await?;
+    let seen = state(node, it).await?;
+    tell_inside(node, it, seen).await?;
+    let name = &it.name;
+    let summary = match allow {
+        true => format!("connections to `{name}` may forward their ssh agent"),
+        false => format!("`{name}` refuses ssh agents of connections from now on"),
+    };
+    Ok((changed, summary))
 }
 
 async fn join(node: &Node, it: &mut Workspace, meant: &EnvironmentRef) -> Changed {

@@ -60,6 +60,7 @@ pub(crate) async fn create(
         snapshots_made: 0,
         setup: Vec::new(),
         before: None,
+        refuses_agents: false,
         created: node.now(),
     };
     // Before the record is there, so that the reconciler never takes it for a leftover.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use dwell_api::workspace::EnvironmentRef;
 use dwell_core::idle::{After, Span};
 use dwell_core::settings::DotfilesRef;
@@ -85,6 +85,20 @@ Examples:
         #[arg(value_name = "NAME")]
         to: WorkspaceName,
     },
+    /// Let connections to a workspace forward their ssh agent, or refuse that
+    #[command(after_help = "\
+By default `dwell ssh -A` may. Connections of before keep what they have.
+
+Examples:
+  dwell ws ssh-agent box deny
+  dwell ws ssh-agent box allow")]
+    SshAgent {
+        #[command(flatten)]
+        it: Named,
+        /// Whether they may
+        #[arg(value_enum, value_name = "allow|deny", hide_possible_values = true)]
+        access: AgentAccess,
+    },
     /// Put a workspace on an environment's networks
     #[command(after_help = "\
 From then on `<service>.<env>.test` works in it, also after the environment went down and came up.
@@ -160,6 +174,15 @@ pub(crate) struct Create {
     /// Install no dotfiles, whatever `[person]` in config.toml says
     #[arg(long, overrides_with = "dotfiles")]
     pub(crate) no_dotfiles: bool,
+}
+
+/// Whether connections may forward their ssh agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AgentAccess {
+    /// They may.
+    Allow,
+    /// They may not.
+    Deny,
 }
 
 /// A workspace by its name or id.

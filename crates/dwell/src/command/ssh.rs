@@ -24,7 +24,7 @@ use crate::connect::private_directory;
 use crate::failure::Ended;
 use crate::roles::join_standard_streams;
 
-pub(crate) use config::run as configure;
+pub(crate) use config::{is_configured, run as configure};
 
 /// The port of a workspace's ssh server, in its own network.
 const PORT: u16 = 22;
@@ -40,7 +40,10 @@ pub(crate) async fn run(it: Ssh, context: &Context) -> Ended {
     for (name, value) in options(&Files::of(&context.paths))? {
         ssh.arg("-o").arg(format!("{name}={value}"));
     }
-    if it.forward_agent {
+    if it.forward_agent && shown.refuses_agents {
+        let how = format!("`dwell ws ssh-agent {} allow`", shown.name);
+        context.output.warn(&format!("`{}` refuses ssh agents: {how} changes that", shown.name));
+    } else if it.forward_agent {
         ssh.arg("-A");
     }
     ssh.arg(format!("{}{SUFFIX}", shown.name)).args(&it.words);

@@ -71,7 +71,8 @@ fn of_service(environment: &Environment, name: &ServiceName) -> Result<String, P
     Ok(port.map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
 }
 
-fn open(url: &str) -> Result<(), Problem> {
+/// Has the system open a link.
+pub(super) fn open(url: &str) -> Result<(), Problem> {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let mut command = Command::new(program);
     command.arg(url).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -15,9 +15,11 @@ use serde::Serialize;
 
 pub(crate) use idle::keep;
 
+pub(super) use exec::converse_in;
+
 use super::operation::{finished, operate};
 use super::{Context, now};
-use crate::arguments::workspace::{Workspace, WorkspaceAction as Action};
+use crate::arguments::workspace::{AgentAccess, Workspace, WorkspaceAction as Action};
 use crate::failure::{Ended, Failure};
 use crate::output::workspace as show;
 
@@ -33,6 +35,10 @@ pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
         Action::Resume(it) => change(&it.name, Change::Resume, context).await,
         Action::Resize { it, sizing } => change(&it.name, Change::Resize { sizing }, context).await,
         Action::Rename { it, to } => change(&it.name, Change::Rename { name: to }, context).await,
+        Action::SshAgent { it, access } => {
+            let allow = access == AgentAccess::Allow;
+            change(&it.name, Change::Agents { allow }, context).await
+        }
         Action::Join(m) => {
             change(&m.it.name, Change::Join { environment: m.environment }, context).await
         }

@@ -53,6 +53,14 @@ pub(crate) fn run(it: &ConfigSsh, context: &Context) -> Ended {
     Ok(0)
 }
 
+/// Whether ssh's configuration includes ours.
+pub(crate) fn is_configured() -> Result<bool, Problem> {
+    let Some(home) = std::env::home_dir() else { return Ok(false) };
+    let directory = home.join(".ssh");
+    let config = read(&directory.join("config"))?;
+    Ok(config.lines().any(|line| line == INCLUDE) && directory.join(FILE).exists())
+}
+
 fn show(
     own: &Path,
     text: Option<&str>,

@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use dwell_api::exec::PROTOCOL;
 use dwell_api::workspace::WorkspaceExec;
 use dwell_api::{Code, Problem, endpoint};
+use dwell_core::WorkspaceName;
 
 use super::of;
 use crate::arguments::workspace::Exec;
@@ -15,9 +16,18 @@ use crate::terminal;
 
 /// Runs a command in a workspace.
 pub(super) async fn run(it: Exec, context: &Context) -> Ended {
-    let path = of(endpoint::WORKSPACE_EXEC, &it.name);
-    let body = body(it)?;
-    let stream = context.connect().await?.upgrade(&path, PROTOCOL, &body).await?;
+    let name = it.name.clone();
+    converse_in(&name, &body(it)?, context).await
+}
+
+/// Runs a command in a workspace, on this terminal where it has one.
+pub(crate) async fn converse_in(
+    name: &WorkspaceName,
+    body: &WorkspaceExec,
+    context: &Context,
+) -> Ended {
+    let path = of(endpoint::WORKSPACE_EXEC, name);
+    let stream = context.connect().await?.upgrade(&path, PROTOCOL, body).await?;
     let raw = if body.tty { terminal::Raw::enter() } else { None };
     let (read, write) = tokio::io::split(stream);
     let ended = converse(read, write, body.stdin, body.tty, context).await;
