@@ -20,7 +20,10 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// PROTOCOL.agent): the keys, or that it is locked.
 const ASK: [u8; 5] = [0, 0, 0, 1, 11];
 const ANSWERS: [u8; 2] = [12, 5];
-/// The longest answer that an agent may give, in bytes.
+/// That there are no keys, and that something is not done.
+const NO_KEYS: [u8; 9] = [0, 0, 0, 5, 12, 0, 0, 0, 0];
+const FAILURE: [u8; 5] = [0, 0, 0, 1, 5];
+/// The longest message, in bytes.
 const LONGEST: u32 = 256 * 1024;
 /// The pause after a connection could not be taken.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -75,7 +78,7 @@ async fn serve(listener: UnixListener, places: Vec<(PathBuf, &'static str)>) {
     }
 }
 
-/// Where no agent answers the client sees that the connection ends.
+/// Where no agent answers there is one without keys: clients go on without.
 async fn pass(mut near: UnixStream, places: Vec<(PathBuf, &'static str)>) {
     for path in sockets(&places) {
         if let Ok(Ok(mut far)) = timeout(LIMIT, live(&path)).await {
@@ -84,18 +87,35 @@ async fn pass(mut near: UnixStream, places: Vec<(PathBuf, &'static str)>) {
             return;
         }
     }
+    // It ends when the client does.
+    let _ = without_keys(near).await;
+}
+
+async fn without_keys(mut near: UnixStream) -> io::Result<()> {
+    loop {
+        let asked = message(&mut near).await?;
+        let answer =
+            if asked == ASK.get(4..).unwrap_or_default() { &NO_KEYS[..] } else { &FAILURE };
+        near.write_all(answer).await?;
+    }
+}
+
+/// One message of the protocol, without its length.
+async fn message(stream: &mut UnixStream) -> io::Result<Vec<u8>> {
+    let length = stream.read_u32().await?;
+    if !(1..=LONGEST).contains(&length) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut message = vec![0; usize::try_from(length).unwrap_or_default()];
+    stream.read_exact(&mut message).await?;
+    Ok(message)
 }
 
 /// Connects to an agent, if it answers.
 async fn live(path: &Path) -> io::Result<UnixStream> {
     let mut far = UnixStream::connect(path).await?;
     far.write_all(&ASK).await?;
-    let length = far.read_u32().await?;
-    if !(1..=LONGEST).contains(&length) {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut answer = vec![0; usize::try_from(length).unwrap_or_default()];
-    far.read_exact(&mut answer).await?;
+    let answer = message(&mut far).await?;
     let is_answer = answer.first().is_some_and(|kind| ANSWERS.contains(kind));
     if is_answer { Ok(far) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
@@ -139,27 +159,27 @@ fn entries(directory: &Path) -> impl Iterator<Item = (String, PathBuf, Metadata)
 mod tests {
     use super::*;
 
-    /// An agent that has no keys and says its number to everything after.
-    fn agent(directory: &Path, number: u8) -> JoinHandle<()> {
-        let place = directory.join(format!("ssh-{number}"));
+    /// An agent that has so many keys.
+    fn agent(directory: &Path, keys: u8) -> JoinHandle<()> {
+        let place = directory.join(format!("ssh-{keys}"));
         fs::create_dir(&place).unwrap();
         let listener = UnixListener::bind(place.join("agent.1")).unwrap();
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut asked = [0; 5];
-                stream.read_exact(&mut asked).await.unwrap();
-                stream.write_all(&[0, 0, 0, 5, 12, 0, 0, 0, 0]).await.unwrap();
-                let _ = stream.read_u8().await;
-                let _ = stream.write_all(&[number]).await;
+                while let Ok(asked) = message(&mut stream).await {
+                    assert_eq!(asked, [11]);
+                    stream.write_all(&[0, 0, 0, 5, 12, 0, 0, 0, keys]).await.unwrap();
+                }
             }
         })
     }
 
-    async fn ask(path: &Path) -> Option<u8> {
+    /// How many keys there are.
+    async fn ask(path: &Path) -> u8 {
         let mut stream = UnixStream::connect(path).await.unwrap();
-        stream.write_u8(1).await.unwrap();
-        stream.read_u8().await.ok()
+        stream.write_all(&ASK).await.unwrap();
+        message(&mut stream).await.unwrap()[4]
     }
 
     #[tokio::test]
@@ -169,20 +189,20 @@ mod tests {
         let listener = listen(&path, None).unwrap();
         let places = vec![(folder.path().to_owned(), "ssh-")];
         let serving = tokio::spawn(serve(listener, places));
-        assert_eq!(ask(&path).await, None);
+        assert_eq!(ask(&path).await, 0);
         let _first = agent(folder.path(), 1);
         tokio::time::sleep(Duration::from_millis(20)).await;
         let second = agent(folder.path(), 2);
-        assert_eq!(ask(&path).await, Some(2));
+        assert_eq!(ask(&path).await, 2);
         // One that takes connections and never answers, as where the line is cut.
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mute = folder.path().join("ssh-3");
         fs::create_dir(&mute).unwrap();
         let _silent = UnixListener::bind(mute.join("agent.1")).unwrap();
-        assert_eq!(ask(&path).await, Some(2));
+        assert_eq!(ask(&path).await, 2);
         second.abort();
         let _ = second.await;
-        assert_eq!(ask(&path).await, Some(1), "its socket is still there, and dead");
+        assert_eq!(ask(&path).await, 1, "its socket is still there, and dead");
         serving.abort();
     }
 }
