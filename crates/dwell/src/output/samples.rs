@@ -77,6 +77,7 @@ pub(crate) fn workspace(name: &str) -> Workspace {
         home: "dwell-ws-home".to_owned(),
         environments: Vec::new(),
         host_key: String::new(),
+        refuses_agents: false,
         created: 0,
         kept_until: None,
         slept: false,
