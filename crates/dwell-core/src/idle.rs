@@ -189,6 +189,11 @@ impl Ledger {
         self.clock
     }
 
+    /// What it does, as far as that was seen.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
     /// How long it has been in its phase, in microseconds of watched time.
     pub fn in_phase(&self) -> i64 {
         self.clock - self.since

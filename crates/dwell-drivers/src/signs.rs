@@ -20,6 +20,9 @@ const USED: [&str; 2] =
 /// Where the second version tells it, among others, in microseconds.
 const USED_UNIFIED: &str = "/sys/fs/cgroup/cpu.stat";
 
+/// What is in the command line of what watches over a session's command.
+const SHIM: &str = " session-shim ";
+
 /// A process, as far as it matters here.
 struct Process {
     name: String,
@@ -132,8 +135,8 @@ fn ready(processes: &HashMap<u32, Process>) -> u32 {
     u32::try_from(all.count()).unwrap_or(u32::MAX)
 }
 
-/// How many of those who logged in without a terminal have a command that runs. A shell that
-/// waits, and whatever belongs to an editor, is none.
+/// How many commands run without a terminal: in sessions, and for those who logged in. For them a
+/// shell that waits, and whatever belongs to an editor, is none.
 fn tasks(processes: &HashMap<u32, Process>) -> u32 {
     let logins = processes
         .iter()
@@ -146,7 +149,10 @@ fn tasks(processes: &HashMap<u32, Process>) -> u32 {
             below.iter().filter_map(|id| processes.get(id)).any(|it| is_editor(&it.line));
         !is_editors && inside.any(|it| !is_shell(&it.name))
     };
-    u32::try_from(logins.filter(|login| works(*login)).count()).unwrap_or(u32::MAX)
+    let is_shim = |id: u32| processes.get(&id).is_some_and(|it| it.line.contains(SHIM));
+    let headless = processes.values().filter(|it| it.terminal.is_none() && is_shim(it.parent));
+    let all = logins.filter(|login| works(*login)).count() + headless.count();
+    u32::try_from(all).unwrap_or(u32::MAX)
 }
 
 /// Everything that a process started, and what that started.
@@ -206,5 +212,11 @@ mod tests {
         assert_eq!(tasks(&all), 0);
         all.insert(12, of("make", "make test", 11));
         assert_eq!(tasks(&all), 1);
+        all.insert(40, of("dwell", "/run/dwell/dwell session-shim /run/dwell-sessions/a", 1));
+        let shown = Process { terminal: Some(4), ..of("claude", "claude", 40) };
+        all.insert(41, shown);
+        assert_eq!(tasks(&all), 1, "one with a terminal shows there what it does");
+        all.insert(42, of("claude", "claude -p fix", 40));
+        assert_eq!(tasks(&all), 2);
     }
 }

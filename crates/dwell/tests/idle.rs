@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use dwell_api::remote::DIAL;
 use dwell_api::workspace::WorkspaceDial;
 use dwell_api::{Client, endpoint};
-use dwell_testkit::{Ran, TestHome, docker, wait_until};
+use dwell_testkit::{Ran, Terminal, TestHome, docker, wait_until};
 use tokio::io::AsyncReadExt;
 
 const IMAGE: &str = "debian:bookworm";
@@ -192,6 +192,22 @@ fn one_that_works_is_not_put_to_sleep() {
     for name in ["task", "output", "processor", "kept"] {
         becomes(&home, name, "frozen");
     }
+}
+
+#[test]
+fn who_types_into_one_that_fell_asleep_wakes_it() {
+    let home = home();
+    create(&home, "box", IMAGE);
+    let terminal = Terminal::open(&home, home.path(), "ws exec box");
+    terminal.keys(&["echo begins-$((40 + 2))", "Enter"]);
+    terminal.shows_within(SOON, "begins-42");
+    // A terminal that is only attached counts for a while.
+    idle(&home, "box", ["--freeze-after", "3s", "--attached", "1s", "--stop-after", "off"]);
+    becomes(&home, "box", "frozen");
+    terminal.keys(&["echo woke-$((40 + 3))", "Enter"]);
+    terminal.shows_within(SOON, "woke-43");
+    let held = idle(&home, "box", []);
+    assert!(held["held"].as_array().unwrap().iter().any(|held| held["kind"] == "typing"), "{held}");
 }
 
 #[test]

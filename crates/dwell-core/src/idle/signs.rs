@@ -14,8 +14,8 @@ const TOGETHER: i64 = 600 * 1_000_000;
 const GRAIN: i64 = 8_000_000;
 /// Shells, which wait for a person.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "fish", "ash", "ksh", "login"];
-/// Programs that show other terminals; what they write is not work.
-const SCREENS: [&str; 3] = ["tmux: client", "tmux", "screen"];
+/// Programs that show other terminals, sessions' shims among them; what they write is not work.
+const SCREENS: [&str; 4] = ["tmux: client", "tmux", "screen", "dwell"];
 /// What is in the command lines of the servers that editors leave behind.
 const EDITORS: [&str; 8] = [
     ".vscode-server",
@@ -39,7 +39,7 @@ pub struct Signs {
     pub editors: i64,
     /// Its terminals.
     pub terminals: Vec<Terminal>,
-    /// Commands that run without a terminal for somebody who logged in.
+    /// Commands that run without a terminal, for somebody who logged in or in a session.
     pub tasks: u32,
     /// Processes that wanted a processor at that very moment, without editors' servers.
     pub ready: u32,

@@ -8,11 +8,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use dwell_core::WorkspaceId;
-use dwell_core::idle::Source;
+use dwell_core::idle::{Phase, Source};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::note;
 use crate::node::Node;
+use crate::workspace;
 
 /// Bytes are counted together for this long.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -89,7 +90,26 @@ impl Meter {
         if self.volume > self.quiet {
             self.volume = 0;
             note(&self.node, &self.id, self.source);
+            self.wake();
         }
+    }
+
+    /// What is sent to one that stands still is not to wait until somebody else wakes it.
+    fn wake(&self) {
+        let phase = self.node.track(&self.id, |track| track.ledger.phase());
+        if !matches!(phase, Phase::Frozen | Phase::Held) {
+            return;
+        }
+        let (node, id, source) = (self.node.clone(), self.id.clone(), self.source);
+        tokio::spawn(async move {
+            let woken = async {
+                let it = workspace::find(&node, id.as_str()).await?;
+                workspace::awake(&node, it, source).await
+            };
+            if let Err(problem) = woken.await {
+                tracing::warn!(%problem, workspace = %id, "it was not woken by what is sent to it");
+            }
+        });
     }
 }
 
