@@ -208,8 +208,8 @@ impl Ledger {
             if self.phase == Phase::Stopped {
                 self.started = self.clock;
             }
-            // What was seen before says nothing about now; what goes on is seen again.
-            self.signs.retain(|_, sign| sign.last >= self.clock);
+            // What was seen before it slept says nothing about now; what goes on is seen again.
+            self.signs.retain(|_, sign| sign.last >= self.since);
         }
         self.phase = phase;
         self.since = self.clock;
@@ -264,7 +264,7 @@ impl Ledger {
             _ => return sign.last,
         };
         let real = self.signs.iter().filter(|(source, _)| !source.is_silent());
-        let real = real.map(|(_, sign)| sign.last).max().unwrap_or(self.since);
+        let real = real.map(|(_, sign)| sign.last).max().unwrap_or_default().max(self.since);
         sign.last.min(sign.since.max(real).saturating_add(bound.micros()))
     }
 
