@@ -78,6 +78,10 @@ pub struct Joined {
     pub project: ProjectName,
     /// Whether the workspace is in its networks now.
     pub connected: bool,
+    /// Where the workspace has its tree, where it has that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub tree: Option<std::path::PathBuf>,
 }
 
 /// An environment by name, for joining.
@@ -106,7 +110,7 @@ pub struct CreateWorkspace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub sizing: Option<Sizing>,
-    /// The environments that it joins.
+    /// The environments that it joins and whose trees it has.
     #[serde(default)]
     pub environments: Vec<EnvironmentRef>,
     /// The person's settings, without keys.
@@ -165,6 +169,9 @@ pub enum Change {
     Join {
         /// Which.
         environment: EnvironmentRef,
+        /// Also gives it the environment's tree, which takes a new container.
+        #[serde(default)]
+        tree: bool,
     },
     /// Takes it off them.
     Leave {

@@ -44,6 +44,8 @@ pub const RUNTIME: &str = "/run/user/1000";
 pub const TMUX_SOCKET: &str = "/run/user/1000/dwell-tmux.sock";
 /// The file in [`GIVEN`] with the variables that tell what the workspace is, `NAME=value` a line.
 pub const VARIABLES_FILE: &str = "variables";
+/// The file in [`GIVEN`] with the places of trees, a line each.
+pub const TREES_FILE: &str = "trees";
 /// The file in [`GIVEN`] with the private host key of its ssh server.
 pub const HOST_KEY_FILE: &str = "ssh_host_ed25519_key";
 /// The file in [`GIVEN`] with the public keys that may log in.

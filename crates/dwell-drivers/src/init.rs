@@ -17,7 +17,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
 use agent::Agent;
-use dwell_core::workspace::{READY, RUNTIME, SESSIONS, STOPPING_FILE, UID};
+use dwell_core::workspace::{GIVEN, READY, RUNTIME, SESSIONS, STOPPING_FILE, TREES_FILE, UID};
 use server::Server;
 
 /// How long processes may take to end by themselves before they are killed.
@@ -39,6 +39,7 @@ pub async fn main() -> io::Result<i32> {
         say(&format!("dwell: {trouble}"));
     }
     runtime();
+    open_ways();
     let mut server = Server::find();
     let mut agent = Agent::default();
     agent.allow(server::allows_agents());
@@ -74,6 +75,21 @@ fn runtime() {
         .and_then(|()| std::os::unix::fs::chown(place, Some(UID), Some(UID)));
     if let Err(error) = made {
         say(&format!("dwell: {RUNTIME} could not be made: {error}"));
+    }
+}
+
+/// Lets the user get to the trees: what the engine made on the way to them is root's.
+fn open_ways() {
+    let places = fs::read_to_string(Path::new(GIVEN).join(TREES_FILE)).unwrap_or_default();
+    let is_mounted = |way: &Path| places.lines().any(|place| way.starts_with(place));
+    let ways = places.lines().flat_map(|place| Path::new(place).ancestors().skip(1));
+    for way in ways.filter(|way| !is_mounted(way)) {
+        let Ok(metadata) = fs::metadata(way) else { continue };
+        let mode = metadata.permissions().mode();
+        if mode & 0o001 == 0 {
+            // Where it cannot be changed nothing can be done about it.
+            let _ = fs::set_permissions(way, fs::Permissions::from_mode(mode | 0o001));
+        }
     }
 }
 

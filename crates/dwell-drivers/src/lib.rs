@@ -1,6 +1,7 @@
 //! Hands on the outside: processes, Docker, compose, git and source trees, tmux, ssh. Each driver is
 //! thin, says what failed on which object, and bounds every call in time.
 
+pub mod acl;
 pub mod command;
 pub mod compose;
 pub mod deploy;

@@ -8,6 +8,7 @@ mod create;
 mod diff;
 mod directory;
 mod error;
+mod guest;
 pub mod ignore;
 mod independent;
 mod integrate;
@@ -30,6 +31,7 @@ use dwell_core::EnvironmentName;
 use serde::{Deserialize, Serialize};
 
 pub use dwell_core::tree::{Tree, TreeKind};
+pub use guest::{GuestError, guest};
 
 pub use create::create;
 pub use diff::{DiffOptions, diff};

@@ -17,6 +17,7 @@ mod person;
 mod ports;
 mod quiet;
 mod reconcile;
+mod remake;
 mod remove;
 mod replace;
 mod settings;
@@ -186,8 +187,9 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
         let connected = container.as_ref().is_some_and(|container| {
             container.addresses.keys().any(|network| network.contains(id.as_str()))
         });
+        let tree = it.trees.contains(id).then(|| environment.directory().to_owned());
         let (name, project) = (environment.name, environment.project);
-        environments.push(Joined { id: id.clone(), name, project, connected });
+        environments.push(Joined { id: id.clone(), name, project, connected, tree });
     }
     let address = container.and_then(|c| c.addresses.get(&it.network()).copied());
     Ok(Shown {

@@ -8,7 +8,8 @@ use dwell_core::observed::State;
 use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
 
 use super::create::{container, limits, refuse_taken, resources, start};
-use super::{find, given, hook, network, outcome, refuse_unfinished, save, settings, state};
+use super::remake::remake;
+use super::{find, given, hook, network, outcome, refuse_unfinished, save, settings, state, tree};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -32,7 +33,10 @@ pub(crate) async fn change(
         Change::Resize { sizing } => resize(node, operation, &mut it, &sizing).await?,
         Change::Rename { name } => rename(node, operation, &mut it, name).await?,
         Change::Agents { allow } => agents(node, &mut it, allow).await?,
-        Change::Join { environment } => join(node, &mut it, &environment).await?,
+        Change::Join { environment, tree } => {
+            let joined = join(node, &mut it, &environment).await?;
+            if tree { with_tree(node, operation, &mut it, &environment).await? } else { joined }
+        }
         Change::Leave { environment } => leave(node, &mut it, &environment).await?,
     };
     outcome(node, &it, changed, summary).await
@@ -83,16 +87,26 @@ pub(super) async fn bring(node: &Node, it: &mut Workspace) -> Result<Vec<String>
         Some(Act::Thaw) => node.engine.thaw(&it.container()).await.or_problem()?,
         Some(Act::Freeze) => node.engine.freeze(&it.container()).await.or_problem()?,
         Some(Act::Stop) => end(node, it, seen).await?,
-        Some(Act::Start) => notes.extend(begin(node, it).await?),
+        Some(Act::Start) => {
+            if tree::forget_gone(node, it).await? {
+                remake(node, it).await?;
+                notes.push("a tree that it had is gone; its container is made anew".to_owned());
+            }
+            notes.extend(begin(node, it).await?);
+        }
         Some(Act::Make) => {
             it.generation = it.generation.next();
+            tree::forget_gone(node, it).await?;
             network::allot(node, it).await?;
             save(node, it).await?;
             network::make(node, it, super::labels(node, it)).await?;
             container(node, it).await?;
-            notes.push(
-                "its container was gone and is made anew; only its home is as it was".to_owned(),
-            );
+            let kept = if it.root.is_some() {
+                "it is as when it was last made"
+            } else {
+                "only its home is as it was"
+            };
+            notes.push(format!("its container was gone and is made anew; {kept}"));
             notes.extend(begin(node, it).await?);
         }
     }
@@ -123,7 +137,8 @@ async fn stop(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed
     Ok((ran, format!("`{}` is stopped; its file system stays", it.name)))
 }
 
-async fn end(node: &Node, it: &Workspace, seen: Option<State>) -> Result<(), Problem> {
+/// Ends its processes, seen in this state.
+pub(super) async fn end(node: &Node, it: &Workspace, seen: Option<State>) -> Result<(), Problem> {
     // A frozen process cannot end by itself.
     if seen == Some(State::Paused) {
         node.engine.thaw(&it.container()).await.or_problem()?;
@@ -237,6 +252,36 @@ async fn join(node: &Node, it: &mut Workspace, meant: &EnvironmentRef) -> Change
     let (name, label) = (&it.name, environment.label());
     let names = format!("`<service>.{}.{}`", environment.name, environment.suffix);
     Ok((new, format!("`{name}` has joined `{label}`: {names} works in it")))
+}
+
+/// Gives a workspace the tree of an environment that it has joined.
+async fn with_tree(
+    node: &Node,
+    operation: &Operation,
+    it: &mut Workspace,
+    meant: &EnvironmentRef,
+) -> Changed {
+    let environment = network::environment(node, meant).await?;
+    let (name, label) = (it.name.clone(), environment.label());
+    if it.trees.contains(&environment.id) {
+        return Ok((false, format!("`{name}` has the tree of `{label}` already")));
+    }
+    let before = it.trees.clone();
+    it.trees.insert(environment.id);
+    operation.note("its processes are ended, for a new container; sessions that can go on do");
+    let made = match state(node, it).await? {
+        Some(_) => remake(node, it).await,
+        None => save(node, it).await,
+    };
+    if let Err(problem) = made {
+        it.trees = before;
+        save(node, it).await?;
+        return Err(problem);
+    }
+    let notes = bring(node, it).await?;
+    notes.iter().for_each(|note| operation.note(note));
+    let directory = environment.root.display();
+    Ok((true, format!("`{name}` has the tree of `{label}`, at {directory}")))
 }
 
 async fn leave(node: &Node, it: &mut Workspace, meant: &EnvironmentRef) -> Changed {

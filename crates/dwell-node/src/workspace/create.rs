@@ -13,7 +13,7 @@ use dwell_core::workspace::{Desired, HOME, ImageRef, Kept, Limits, READY, Sizing
 use dwell_core::{Generation, WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources, Volume};
 
-use super::{exists, find, given, labels, named, network, outcome, person, remove, save};
+use super::{exists, find, given, labels, named, network, outcome, person, remove, save, tree};
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
 use crate::problem::OrProblem;
@@ -48,8 +48,8 @@ pub(crate) async fn create(
         desired: Desired::Running,
         making: true,
         kept: None,
-        environments,
-        trees: BTreeSet::new(),
+        environments: environments.clone(),
+        trees: environments,
         subnet: None,
         host_key: String::new(),
         idle: Settings::default(),
@@ -120,6 +120,7 @@ pub(crate) async fn restore(
     require_image(node, it.begins_as()).await?;
     it.generation = it.generation.next();
     it.making = true;
+    tree::forget_gone(node, &mut it).await?;
     save(node, &it).await?;
     let was_made = made(node, operation, &mut it).await;
     let restored = match was_made {
@@ -297,7 +298,7 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
         labels,
         network: it.network(),
         volume: (it.home(), HOME.to_owned()),
-        directories: given::directories(node, it),
+        directories: tree::directories(node, it).await?,
         resources: resources(&it.limits),
     };
     node.engine.create_machine(spec).await.or_problem()

@@ -101,7 +101,7 @@ pub(super) fn variables(node: &Node, it: &Workspace) -> Result<(), Problem> {
     replace(&path, &lines)
 }
 
-fn replace(path: &Path, text: &str) -> Result<(), Problem> {
+pub(super) fn replace(path: &Path, text: &str) -> Result<(), Problem> {
     let part = path.with_extension("part");
     let written = std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, path));
     written.map_err(|error| file("writing", path, &error))

@@ -105,8 +105,14 @@ From then on `<service>.<env>.test` works in it, also after the environment went
 
 Examples:
   dwell ws join box red
-  dwell ws join box shop/red")]
-    Join(Membership),
+  dwell ws join box shop/red --tree")]
+    Join {
+        #[command(flatten)]
+        it: Membership,
+        /// Also have its source tree there, at the same path; takes a new container
+        #[arg(long)]
+        tree: bool,
+    },
     /// Take a workspace off an environment's networks
     #[command(after_help = "Examples:\n  dwell ws leave box red")]
     Leave(Membership),

@@ -39,8 +39,8 @@ pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
             let allow = access == AgentAccess::Allow;
             change(&it.name, Change::Agents { allow }, context).await
         }
-        Action::Join(m) => {
-            change(&m.it.name, Change::Join { environment: m.environment }, context).await
+        Action::Join { it: m, tree } => {
+            change(&m.it.name, Change::Join { environment: m.environment, tree }, context).await
         }
         Action::Leave(m) => {
             change(&m.it.name, Change::Leave { environment: m.environment }, context).await
