@@ -147,6 +147,12 @@ endpoints! {
     WORKSPACE_DESTROY = "/v1/workspaces/{workspace}/destroy";
     /// POST: makes it again of the home that was kept (events).
     WORKSPACE_RESTORE = "/v1/workspaces/{workspace}/restore";
+    /// GET: sign-ins of agents that workspaces share, without what is in them.
+    CREDENTIALS = "/v1/credentials";
+    /// POST: takes over a sign-in.
+    CREDENTIALS_IMPORT = "/v1/credentials/{agent}/import";
+    /// POST: forgets a sign-in.
+    CREDENTIALS_FORGET = "/v1/credentials/{agent}/forget";
     /// POST: puts a person's settings into it.
     WORKSPACE_SETTINGS = "/v1/workspaces/{workspace}/settings";
     /// POST with an upgrade: runs a command in it.

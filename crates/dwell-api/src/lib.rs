@@ -2,6 +2,7 @@
 //! codes, the event stream of long operations, and a typed client over any byte stream.
 
 pub mod client;
+pub mod credentials;
 pub mod endpoint;
 pub mod environment;
 pub mod event;

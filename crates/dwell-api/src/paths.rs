@@ -86,6 +86,11 @@ impl Paths {
         self.state.join("workspaces").join(id.as_str())
     }
 
+    /// Where sign-ins are that workspaces share, a directory for each agent.
+    pub fn credentials(&self) -> PathBuf {
+        self.state.join("credentials")
+    }
+
     /// Where the source tree of an environment belongs.
     pub fn tree(
         &self,

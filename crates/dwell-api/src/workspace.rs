@@ -1,8 +1,11 @@
 //! Workspaces on the wire.
 
 use dwell_core::listening::Listener;
+use std::collections::BTreeSet;
+
+use dwell_core::credentials::SignIn;
 use dwell_core::settings::{DotfilesRef, Settings};
-use dwell_core::workspace::{Desired, ImageRef, Limits, PublicKey, Sizing, Status};
+use dwell_core::workspace::{Desired, Docker, ImageRef, Limits, PublicKey, Sizing, Status};
 use dwell_core::{
     EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, WorkspaceId, WorkspaceName,
 };
@@ -50,6 +53,13 @@ pub struct Workspace {
     /// Whether it refuses ssh agents that connections to it forward.
     #[serde(default)]
     pub refuses_agents: bool,
+    /// The agents whose sign-ins it shares with other workspaces.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub credentials: BTreeSet<SignIn>,
+    /// How it has Docker.
+    #[serde(default, skip_serializing_if = "Docker::is_none")]
+    #[schema(inline)]
+    pub docker: Docker,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
     /// Until when its home is kept, once it is destroyed.
@@ -120,6 +130,13 @@ pub struct CreateWorkspace {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub dotfiles: Option<DotfilesRef>,
+    /// The agents whose sign-ins it shares with other workspaces of its node.
+    #[serde(default)]
+    pub credentials: BTreeSet<SignIn>,
+    /// How it has Docker.
+    #[serde(default)]
+    #[schema(inline)]
+    pub docker: Docker,
 }
 
 impl CreateWorkspace {
@@ -132,6 +149,8 @@ impl CreateWorkspace {
             environments: Vec::new(),
             settings: None,
             dotfiles: None,
+            credentials: BTreeSet::new(),
+            docker: Docker::None,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod compose;
 pub mod config;
 pub mod editor;
+pub mod credentials;
 pub mod environment;
 pub mod forward;
 pub mod id;

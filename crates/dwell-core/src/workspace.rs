@@ -1,6 +1,7 @@
 //! A workspace as it is wanted: the record that the store keeps, the names of what is made for
 //! it, and what is to be done where what was seen differs.
 
+mod docker;
 mod image;
 mod key;
 mod limits;
@@ -13,10 +14,12 @@ use std::collections::BTreeSet;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
+use crate::credentials::SignIn;
 use crate::idle::{Phase, Settings, Tier};
 use crate::observed::State;
 use crate::{EnvironmentId, Generation, WorkspaceId, WorkspaceName};
 
+pub use docker::{DOCKER_DATA, DOCKER_LOG, DOCKER_VARIABLE, Docker, DockerError, HOST_SOCKET};
 pub use image::{ImageError, ImageRef};
 pub use key::{PublicKey, PublicKeyError};
 pub use limits::{Limits, Sizing, SizingError};
@@ -180,6 +183,12 @@ pub struct Workspace {
     /// Whether it refuses ssh agents that connections to it forward.
     #[serde(default)]
     pub refuses_agents: bool,
+    /// The agents whose sign-ins it shares with other workspaces.
+    #[serde(default)]
+    pub credentials: BTreeSet<SignIn>,
+    /// How it has Docker.
+    #[serde(default)]
+    pub docker: Docker,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
 }
@@ -236,6 +245,11 @@ impl Workspace {
         }
     }
 
+    /// The name in Docker of the volume with the data of an engine of its own, where it has one.
+    pub fn docker_data(&self) -> Option<String> {
+        (self.docker == Docker::Dind).then(|| format!("dwell-ws-{}-docker", self.id))
+    }
+
     /// The variables that tell those inside what the workspace is.
     pub fn variables(&self) -> Vec<(String, String)> {
         let mut all = vec![
@@ -247,6 +261,10 @@ impl Workspace {
         if !self.refuses_agents {
             all.push((AGENT_VARIABLE.to_owned(), AGENT_SOCKET.to_owned()));
         }
+        if !self.docker.is_none() {
+            all.push((DOCKER_VARIABLE.to_owned(), self.docker.to_string()));
+        }
+        all.extend(self.docker.host().map(|host| ("DOCKER_HOST".to_owned(), host)));
         all
     }
 

@@ -18,7 +18,7 @@ use bollard::Docker;
 pub use container::{Change, LogChunk, LogOptions};
 pub use exec::{Exec, ExecOutput, ExecSpec};
 pub use image::Image;
-pub use machine::{Directory, MachineSpec, Resources, StartError};
+pub use machine::{Directory, MachineSpec, Resources, Rights, StartError};
 pub use network::Network;
 pub use volume::{ArchiveError, Holder, Volume};
 

@@ -1,15 +1,19 @@
 //! The first process of a workspace: it makes the user where the image has none, supervises the
-//! ssh server where the image has one, reaps what others leave behind, and ends everything in
+//! ssh server where the image has one, an engine and the keeper of sign-ins where there are, reaps what others leave behind, and ends everything in
 //! order when it is told to. It has a terminal of nobody's and reads no input.
 
 mod account;
 mod agent;
+mod engine;
 mod server;
+mod supervised;
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process};
@@ -17,8 +21,11 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::time::Instant;
 
 use agent::Agent;
-use dwell_core::workspace::{GIVEN, READY, RUNTIME, SESSIONS, STOPPING_FILE, TREES_FILE, UID};
-use server::Server;
+use dwell_core::credentials::CREDENTIALS;
+use dwell_core::workspace::{
+    GIVEN, HOME, READY, RUNTIME, SESSIONS, STOPPING_FILE, TREES_FILE, UID,
+};
+use supervised::Supervised;
 
 /// How long processes may take to end by themselves before they are killed.
 const FAREWELL: Duration = Duration::from_millis(1200);
@@ -40,22 +47,25 @@ pub async fn main() -> io::Result<i32> {
     }
     runtime();
     open_ways();
-    let mut server = Server::find();
     let mut agent = Agent::default();
     agent.allow(server::allows_agents());
-    server.start();
+    let variables = server::variables();
+    let all = [server::find(), engine::find(&variables), keeper()];
+    let mut all: Vec<Supervised> = all.into_iter().flatten().collect();
+    all.iter_mut().for_each(Supervised::start);
     say(READY);
     loop {
         tokio::select! {
             _ = ends.child.recv() => {
                 for ended in reap() {
-                    server.ended(ended);
+                    all.iter_mut().for_each(|it| it.ended(ended));
                 }
             }
-            () = server.due() => server.start(),
+            () = supervised::due(&all) => supervised::start_due(&mut all),
+            // The ssh server hands on what the node says; all else is the same for its whole life.
             _ = ends.hangup.recv() => {
                 agent.allow(server::allows_agents());
-                server.restart();
+                all.iter_mut().filter(|it| it.is(server::PROGRAM)).for_each(Supervised::restart);
             }
             _ = ends.terminate.recv() => break,
             _ = ends.interrupt.recv() => break,
@@ -91,6 +101,18 @@ fn open_ways() {
             let _ = fs::set_permissions(way, fs::Permissions::from_mode(mode | 0o001));
         }
     }
+}
+
+/// What keeps shared sign-ins in one place, as the user, where the node mounted some.
+fn keeper() -> Option<Supervised> {
+    Path::new(CREDENTIALS).is_dir().then(|| {
+        Supervised::new("the keeper of sign-ins", || {
+            let mut command = Command::new("/proc/self/exe");
+            command.arg0(format!("{GIVEN}/dwell")).arg("workspace-credentials");
+            command.env("HOME", HOME).current_dir("/").stdin(Stdio::null()).uid(UID).gid(UID);
+            command
+        })
+    })
 }
 
 /// Where nobody reads it there is nobody left to tell.

@@ -4,6 +4,7 @@
 pub mod acl;
 pub mod command;
 pub mod compose;
+pub mod credentials;
 pub mod deploy;
 pub mod docker;
 pub mod firewall;

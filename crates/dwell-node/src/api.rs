@@ -1,6 +1,7 @@
 //! The node API: the router, how operations are answered, how problems become answers. Every
 //! route is documented where it is handled; the OpenAPI document comes from there.
 
+mod credentials;
 mod elsewhere;
 mod environment;
 mod forward;
@@ -262,6 +263,9 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::WORKSPACE_LOSSES, get(workspace::losses))
         .route(endpoint::WORKSPACE_DESTROY, post(workspace::destroy))
         .route(endpoint::WORKSPACE_RESTORE, post(workspace::restore))
+        .route(endpoint::CREDENTIALS, get(credentials::list))
+        .route(endpoint::CREDENTIALS_IMPORT, post(credentials::import))
+        .route(endpoint::CREDENTIALS_FORGET, post(credentials::forget))
         .route(endpoint::WORKSPACE_SETTINGS, post(workspace::settings))
         .route(endpoint::WORKSPACE_EXEC, post(workspace::exec))
         .route(endpoint::WORKSPACE_DIAL, post(workspace::dial))
@@ -397,6 +401,9 @@ pub(crate) async fn serve(
         workspace::destroy,
         workspace::restore,
         workspace::settings,
+        credentials::list,
+        credentials::import,
+        credentials::forget,
         workspace::exec,
         workspace::dial,
         workspace::ports,

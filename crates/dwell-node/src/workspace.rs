@@ -6,7 +6,9 @@ mod attach;
 mod change;
 mod copy;
 mod create;
+pub(crate) mod credentials;
 mod dial;
+mod docker;
 mod exec;
 mod given;
 pub(crate) mod hook;
@@ -207,6 +209,8 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
         host_key: it.host_key.clone(),
         refuses_agents: it.refuses_agents,
         slept: it.slept,
+        credentials: it.credentials.clone(),
+        docker: it.docker,
         created: it.created,
         kept_until: it.kept.map(|kept| kept.until),
         node: None,

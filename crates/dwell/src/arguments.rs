@@ -1,6 +1,7 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
 pub(crate) mod connect;
+pub(crate) mod credentials;
 pub(crate) mod environment;
 pub(crate) mod forward;
 pub(crate) mod image;
@@ -52,6 +53,7 @@ Workspaces:
   keep         Keep a workspace awake for a time
   connect      Choose a workspace and a session on a screen, and attach to it
   ssh          Log in to a workspace with ssh
+  credentials  Sign-ins of agents that workspaces share
   config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
   open         Open a workspace in an editor of this machine, over ssh
   tunnel       Reach a workspace through a tunnel of an editor's maker
@@ -220,6 +222,7 @@ pub(crate) enum Command {
     Tunnel(open::Tunnel),
     Forward(forward::Forward),
     Ports(forward::Ports),
+    Credentials(credentials::Credentials),
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),
@@ -237,6 +240,8 @@ pub(crate) enum Command {
     WorkspaceListening,
     #[command(hide = true)]
     WorkspaceSettings,
+    #[command(hide = true)]
+    WorkspaceCredentials,
     #[command(hide = true)]
     WorkspaceSigns,
     #[command(hide = true)]

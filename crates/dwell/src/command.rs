@@ -5,6 +5,7 @@ pub(crate) mod completion;
 mod compose;
 pub(crate) mod config;
 pub(crate) mod connect;
+mod credentials;
 mod destroy;
 mod doctor;
 mod environment;
@@ -143,6 +144,8 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::WorkspaceInside => crate::roles::workspace_inside(),
         Command::WorkspaceListening => crate::roles::workspace_listening(context),
         Command::WorkspaceSettings => crate::roles::workspace_settings(),
+        Command::WorkspaceCredentials => crate::roles::workspace_credentials(),
+        Command::Credentials(it) => credentials::run(it, context).await,
         Command::WorkspaceSigns => crate::roles::workspace_signs(context),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }

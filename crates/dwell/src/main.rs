@@ -57,6 +57,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::WorkspaceInside => roles::workspace_inside(),
         Command::WorkspaceListening => roles::workspace_listening(context),
         Command::WorkspaceSettings => roles::workspace_settings(),
+        Command::WorkspaceCredentials => roles::workspace_credentials(),
         Command::WorkspaceSigns => roles::workspace_signs(context),
         Command::EmptyDirectory(place) => roles::empty_directory(&place),
         Command::Node(node) if let Some(background) = node.as_daemon() => {

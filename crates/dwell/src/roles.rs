@@ -98,6 +98,15 @@ pub(crate) fn workspace_signs(context: &Context) -> Ended {
     Ok(0)
 }
 
+/// Keeps shared sign-ins in one place, in a workspace, for as long as it runs.
+pub(crate) fn workspace_credentials() -> Ended {
+    let failed = |message: String| Problem::new(Code::State, message);
+    let home = std::env::home_dir().ok_or_else(|| failed("the home is not known".to_owned()))?;
+    let place = std::path::Path::new(dwell_core::credentials::CREDENTIALS);
+    dwell_drivers::credentials::keep(&home, place).map_err(|e| failed(e.to_string()))?;
+    Ok(0)
+}
+
 /// How often a relay asks whether a job on another node is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -23,6 +23,8 @@ fn workspace() -> Workspace {
         setup: Vec::new(),
         before: None,
         refuses_agents: false,
+        credentials: Default::default(),
+        docker: Docker::None,
         created: 1,
     }
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bollard::container::AttachContainerResults;
 use bollard::models::{
-    ContainerConfig, ContainerCreateBody, ContainerUpdateBody, HostConfig, Mount, MountType,
+    ContainerConfig, ContainerCreateBody, ContainerUpdateBody, DeviceMapping, HostConfig, Mount,
+    MountType,
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptionsBuilder,
@@ -27,6 +28,8 @@ const STOP: i64 = 10;
 const SETTLED: Duration = Duration::from_secs(2);
 /// How long keeping a file system as an image may take.
 const COMMIT: Duration = Duration::from_secs(15 * 60);
+/// What stands between a container and the system's calls.
+const UNCONFINED: [&str; 2] = ["seccomp", "apparmor"];
 /// How much of what a container says at its start is kept.
 const SAID: usize = 8 << 10;
 
@@ -60,8 +63,23 @@ pub struct MachineSpec {
     pub volume: (String, String),
     /// Directories of the host.
     pub directories: Vec<Directory>,
+    /// Further volumes, and where they are mounted.
+    pub volumes: Vec<(String, String)>,
+    /// What it may do beyond what containers may.
+    pub rights: Rights,
     /// What it may use.
     pub resources: Resources,
+}
+
+/// What a container may do beyond what containers usually may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// All capabilities but those to raise limits; otherwise the engine's usual ones.
+    pub capable: bool,
+    /// All system calls, and all of `/proc` and `/sys`.
+    pub unconfined: bool,
+    /// Devices of the host.
+    pub devices: Vec<String>,
 }
 
 /// A directory of the host that a container sees.
@@ -254,12 +272,12 @@ fn says(error: &EngineError, text: &str) -> bool {
 
 fn body(spec: MachineSpec) -> ContainerCreateBody {
     let (volume, home) = spec.volume;
-    let home = Mount {
+    let volumes = std::iter::once((volume, home)).chain(spec.volumes).map(|(name, place)| Mount {
         typ: Some(MountType::VOLUME),
-        source: Some(volume),
-        target: Some(home),
+        source: Some(name),
+        target: Some(place),
         ..Mount::default()
-    };
+    });
     let binds = spec.directories.into_iter().map(|directory| Mount {
         typ: Some(MountType::BIND),
         source: Some(directory.source.display().to_string()),
@@ -267,7 +285,15 @@ fn body(spec: MachineSpec) -> ContainerCreateBody {
         read_only: Some(!directory.writable),
         ..Mount::default()
     });
-    let mounts = std::iter::once(home).chain(binds).collect();
+    let mounts = volumes.chain(binds).collect();
+    let Rights { capable, unconfined, devices } = spec.rights;
+    let unconfined =
+        unconfined.then(|| UNCONFINED.map(|what| format!("{what}=unconfined")).to_vec());
+    let devices = devices.into_iter().map(|device| DeviceMapping {
+        path_on_host: Some(device.clone()),
+        path_in_container: Some(device),
+        cgroup_permissions: Some("rwm".to_owned()),
+    });
     ContainerCreateBody {
         hostname: Some(spec.hostname),
         image: Some(spec.image),
@@ -281,6 +307,12 @@ fn body(spec: MachineSpec) -> ContainerCreateBody {
         stop_timeout: Some(STOP),
         host_config: Some(HostConfig {
             mounts: Some(mounts),
+            cap_add: capable.then(|| vec!["ALL".to_owned()]),
+            cap_drop: capable.then(|| vec!["SYS_RESOURCE".to_owned()]),
+            security_opt: unconfined.clone(),
+            masked_paths: unconfined.as_ref().map(|_| Vec::new()),
+            readonly_paths: unconfined.map(|_| Vec::new()),
+            devices: Some(devices.collect()),
             network_mode: Some(spec.network),
             nano_cpus: Some(spec.resources.nano_cpus),
             memory: Some(spec.resources.memory),

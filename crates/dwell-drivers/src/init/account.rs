@@ -84,7 +84,7 @@ fn is_locked(shadow: &str, name: &str) -> bool {
     })
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+pub(super) fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let mut command = Command::new(program);
     let output = command.args(arguments).stdin(Stdio::null()).output();
     match output {

@@ -3,23 +3,15 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+use super::supervised::Supervised;
 use dwell_core::workspace::{
     AGENT_SOCKET, AGENT_VARIABLE, AUTHORIZED_KEYS_FILE, GIVEN, HOST_KEY_FILE, USER, VARIABLES_FILE,
 };
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::time::Instant;
 
-const PROGRAM: &str = "/usr/sbin/sshd";
+pub(super) const PROGRAM: &str = "/usr/sbin/sshd";
 /// Where the server keeps its unprivileged half; it does not make it itself.
 const EMPTY: &str = "/run/sshd";
-/// The pause before a server that ended is started again, and the longest one.
-const PAUSE: Duration = Duration::from_millis(100);
-const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// One that ran for so long was well.
-const WELL: Duration = Duration::from_secs(10);
-
 /// Settings of the server. Nothing of the image's own holds, so that every image behaves alike.
 const SETTINGS: [&str; 14] = [
     "Port=22",
@@ -40,78 +32,22 @@ const SETTINGS: [&str; 14] = [
     "Subsystem=sftp internal-sftp",
 ];
 
-/// The ssh server, if there is one.
-pub(super) struct Server {
-    there: bool,
-    running: Option<(Pid, Instant)>,
-    next: Option<Instant>,
-    pause: Duration,
+/// The server of the image, where it has one and the node made a host key.
+pub(super) fn find() -> Option<Supervised> {
+    let there = Path::new(PROGRAM).exists() && Path::new(GIVEN).join(HOST_KEY_FILE).exists();
+    there.then(|| Supervised::new(PROGRAM, command))
 }
 
-impl Server {
-    /// The server of the image, where it has one and the node made a host key.
-    pub(super) fn find() -> Self {
-        let there = Path::new(PROGRAM).exists() && Path::new(GIVEN).join(HOST_KEY_FILE).exists();
-        Self { there, running: None, next: None, pause: PAUSE }
-    }
-
-    /// Starts it, unless it runs.
-    pub(super) fn start(&mut self) {
-        self.next = None;
-        if !self.there || self.running.is_some() {
-            return;
-        }
-        // It is there after the first start.
-        let _ = std::fs::DirBuilder::new().mode(0o755).create(EMPTY);
-        let mut command = Command::new(PROGRAM);
-        command.args(arguments(&variables())).stdin(Stdio::null());
-        match command.spawn() {
-            Ok(child) => {
-                let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-                self.running = pid.map(|pid| (pid, Instant::now()));
-            }
-            Err(error) => {
-                super::say(&format!("dwell: {PROGRAM} could not be started: {error}"));
-                self.later();
-            }
-        }
-    }
-
-    /// A process has ended, which may be this.
-    pub(super) fn ended(&mut self, pid: Pid) {
-        let Some((_, since)) = self.running.filter(|(own, _)| *own == pid) else { return };
-        self.running = None;
-        if since.elapsed() > WELL {
-            self.pause = PAUSE;
-        }
-        self.later();
-    }
-
-    fn later(&mut self) {
-        self.next = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(PAUSE_MAX);
-    }
-
-    /// Ends it so that it is started with the settings of now; connections go on.
-    pub(super) fn restart(&mut self) {
-        if let Some((pid, _)) = self.running {
-            self.pause = PAUSE;
-            // It may have ended just now.
-            let _ = kill_process(pid, Signal::TERM);
-        }
-    }
-
-    /// Ends when it is to be started; never while it is not.
-    pub(super) async fn due(&self) {
-        match self.next {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => std::future::pending().await,
-        }
-    }
+fn command() -> Command {
+    // It is there after the first start.
+    let _ = std::fs::DirBuilder::new().mode(0o755).create(EMPTY);
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments(&variables())).stdin(Stdio::null());
+    command
 }
 
 /// The variables that the node gives, as `NAME=value`.
-fn variables() -> Vec<String> {
+pub(super) fn variables() -> Vec<String> {
     let text = std::fs::read_to_string(Path::new(GIVEN).join(VARIABLES_FILE)).unwrap_or_default();
     text.lines().filter(|line| line.contains('=')).map(str::to_owned).collect()
 }
@@ -159,26 +95,5 @@ mod tests {
         assert!(arguments(&[]).join(" ").contains("AllowAgentForwarding=no"));
         let agent = arguments(&[format!("{AGENT_VARIABLE}={AGENT_SOCKET}")]).join(" ");
         assert!(agent.contains("AllowAgentForwarding=yes"), "{agent}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn one_that_does_not_stay_up_is_started_ever_less_often() {
-        let mut server = Server { there: false, running: None, next: None, pause: PAUSE };
-        let pid = Pid::from_raw(7).unwrap();
-        let mut waits = Vec::new();
-        for _ in 0..12 {
-            server.running = Some((pid, Instant::now()));
-            server.ended(pid);
-            let begun = Instant::now();
-            server.due().await;
-            waits.push(begun.elapsed());
-        }
-        assert!(waits[1] > waits[0] && *waits.last().unwrap() <= PAUSE_MAX + PAUSE);
-        server.running = Some((pid, Instant::now()));
-        tokio::time::advance(WELL * 2).await;
-        server.ended(pid);
-        let begun = Instant::now();
-        server.due().await;
-        assert!(begun.elapsed() < PAUSE * 2);
     }
 }

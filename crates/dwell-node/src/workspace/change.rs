@@ -9,7 +9,9 @@ use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
 
 use super::create::{container, limits, refuse_taken, resources, start};
 use super::remake::remake;
-use super::{find, given, hook, network, outcome, refuse_unfinished, save, settings, state, tree};
+use super::{
+    docker, find, given, hook, network, outcome, refuse_unfinished, save, settings, state, tree,
+};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -122,7 +124,9 @@ async fn begin(node: &Node, it: &Workspace) -> Result<Vec<String>, Problem> {
     let wired = network::wire(node, it).await;
     start(node, it).await?;
     let apart = wired.err().map(|problem| format!("it is not in all its networks: {problem}"));
-    Ok(apart.into_iter().chain(crate::session::restore(node, it).await).collect())
+    let engine = docker::ready(node, it).await.err().map(|problem| problem.to_string());
+    let restored = crate::session::restore(node, it).await;
+    Ok(apart.into_iter().chain(engine).chain(restored).collect())
 }
 
 async fn stop(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed {

@@ -9,11 +9,15 @@ use dwell_api::workspace::{CreateWorkspace, RestoreWorkspace};
 use dwell_api::{Code, Event, Problem, StepState};
 use dwell_core::idle::Settings;
 use dwell_core::observed::label;
-use dwell_core::workspace::{Desired, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace};
+use dwell_core::workspace::{
+    DOCKER_DATA, Desired, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace,
+};
 use dwell_core::{Generation, WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources, Volume};
 
-use super::{exists, find, given, labels, named, network, outcome, person, remove, save, tree};
+use super::{
+    credentials, docker, exists, find, given, labels, named, network, outcome, person, remove, save, tree,
+};
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
 use crate::problem::OrProblem;
@@ -39,6 +43,7 @@ pub(crate) async fn create(
     for meant in &request.environments {
         environments.insert(network::environment(node, meant).await?.id);
     }
+    docker::refuse(node, operation, &image, request.docker).await?;
     let it = Workspace {
         id: WorkspaceId::from_random(random()?),
         name: request.name,
@@ -61,6 +66,8 @@ pub(crate) async fn create(
         setup: Vec::new(),
         before: None,
         refuses_agents: false,
+        credentials: request.credentials,
+        docker: request.docker,
         created: node.now(),
     };
     // Before the record is there, so that the reconciler never takes it for a leftover.
@@ -261,6 +268,7 @@ async fn make(node: &Node, operation: &Operation, it: &mut Workspace) -> Result<
     let second = "starting the workspace";
     told(second, StepState::Started);
     start(node, it).await?;
+    docker::ready(node, it).await?;
     fault::at("workspace_start", "after")?;
     told(second, StepState::Done);
     Ok(())
@@ -279,6 +287,9 @@ async fn home_and_container(node: &Node, it: &Workspace) -> Result<(), Problem> 
         ..Volume::default()
     };
     node.engine.create_volume(&home).await.or_problem()?;
+    if let Some(name) = it.docker_data() {
+        node.engine.create_volume(&Volume { name, ..home }).await.or_problem()?;
+    }
     container(node, it).await
 }
 
@@ -298,7 +309,14 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
         labels,
         network: it.network(),
         volume: (it.home(), HOME.to_owned()),
-        directories: tree::directories(node, it).await?,
+        directories: [
+            tree::directories(node, it).await?,
+            credentials::directories(node, it)?,
+            docker::directories(node, it),
+        ]
+        .concat(),
+        volumes: it.docker_data().map(|name| (name, DOCKER_DATA.to_owned())).into_iter().collect(),
+        rights: docker::rights(it),
         resources: resources(&it.limits),
     };
     node.engine.create_machine(spec).await.or_problem()

@@ -113,6 +113,9 @@ async fn take_down(node: &Node, it: &Workspace) -> Result<(), Problem> {
     for network in node.engine.networks(Some(&labelled)).await.or_problem()? {
         node.engine.remove_network(&network.id).await.or_problem()?;
     }
+    if let Some(data) = it.docker_data() {
+        node.engine.remove_volume(&data).await.or_problem()?;
+    }
     node.store.release_subnets(it.id.as_str()).await.or_problem()
 }
 

@@ -4,9 +4,10 @@ use std::ffi::OsString;
 
 use clap::{Args, Subcommand, ValueEnum};
 use dwell_api::workspace::EnvironmentRef;
+use dwell_core::credentials::SignIn;
 use dwell_core::idle::{After, Span};
 use dwell_core::settings::DotfilesRef;
-use dwell_core::workspace::{ImageRef, Sizing};
+use dwell_core::workspace::{Docker, ImageRef, Sizing};
 use dwell_core::{NameError, NodeName, WorkspaceName};
 
 use super::parse::variable;
@@ -151,6 +152,8 @@ Examples:
   dwell ws create box --class cpu=2,mem=6g
   dwell ws create box --node big
   dwell ws create box --settings --dotfiles https://github.com/you/dotfiles
+  dwell ws create box --credentials claude
+  dwell ws create box --image dwell-workspace:docker --docker rootless
   dwell ws create box --image debian:bookworm --env red --env blue")]
 pub(crate) struct Create {
     /// Its name
@@ -180,6 +183,12 @@ pub(crate) struct Create {
     /// Install no dotfiles, whatever `[person]` in config.toml says
     #[arg(long, overrides_with = "dotfiles")]
     pub(crate) no_dotfiles: bool,
+    /// Share an agent's sign-in with other workspaces: claude, codex, opencode, gemini; may be repeated
+    #[arg(long, value_name = "AGENT", value_delimiter = ',')]
+    pub(crate) credentials: Vec<SignIn>,
+    /// How it has Docker: none, rootless, dind or socket
+    #[arg(long, value_name = "MODE", default_value_t)]
+    pub(crate) docker: Docker,
 }
 
 /// Whether connections may forward their ssh agent.

@@ -81,6 +81,8 @@ pub(crate) fn workspace(name: &str) -> Workspace {
         created: 0,
         kept_until: None,
         slept: false,
+        credentials: Default::default(),
+        docker: Default::default(),
         node: None,
         seen: None,
     }

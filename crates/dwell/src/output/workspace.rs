@@ -48,6 +48,8 @@ pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
         ("environments", environments(it)),
         ("address", it.address.clone().unwrap_or_default()),
         ("image", it.image.to_string()),
+        ("docker", if it.docker.is_none() { String::new() } else { it.docker.to_string() }),
+        ("credentials", it.credentials.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")),
         ("container", it.container.clone()),
         ("home", it.home.clone()),
         ("host key", it.host_key.clone()),

@@ -23,6 +23,8 @@ pub(super) async fn run(it: Create, context: &Context) -> Ended {
     body.image = it.image;
     body.sizing = it.class;
     body.environments = it.env;
+    body.credentials = it.credentials.into_iter().collect();
+    body.docker = it.docker;
     // What dotfiles say is the person's own.
     let output = match body.dotfiles {
         Some(_) => context.output.clone().verbose(true),
