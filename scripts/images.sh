@@ -2,8 +2,8 @@
 # Sees to it that images exist under the names given (by default those that the example uses):
 # base images are present, or pulled, or built from the distribution's packages where no registry
 # can be reached, so that the same Dockerfiles work online and offline; the tests' own are built
-# from crates/dwell-testkit/images, and the smallest workspace image from images/workspace. Safe to
-# repeat.
+# from crates/dwell-testkit/images, and the smallest workspace images, without and with Docker, from
+# images/workspace. Safe to repeat.
 #
 # usage: scripts/images.sh [debian:bookworm-slim|debian:bookworm|busybox:latest|dwell-test-<name> ...]
 set -euo pipefail
@@ -97,16 +97,17 @@ workspace_folder() {
 build_own() {
     local folder=crates/dwell-testkit/images/${1#dwell-test-} options=()
     present "$1" || say "building $1"
-    local agents
+    local agents target=base
     case $1 in
         dwell-test-workspace-image) agents='' ;;
         # All steps before the agents are those of the one without.
         dwell-test-workspace-agents) agents='claude codex opencode' ;;
+        dwell-test-workspace-docker) agents='' target=docker ;;
     esac
     if [ -n "${agents+set}" ]; then
         workspace_folder
         folder=$work/workspace
-        options=(--target base --build-arg BASE=debian:bookworm --build-arg "AGENTS=$agents")
+        options=(--target "$target" --build-arg BASE=debian:bookworm --build-arg "AGENTS=$agents")
     fi
     timeout 900 docker build --quiet --tag "$1" "${options[@]}" "$folder" >/dev/null 2>"$work/errors" ||
         die "the image $1 could not be built" "$(tail -n 5 "$work/errors")"
