@@ -45,6 +45,8 @@ fn workspace(seed: u8, name: &str) -> Workspace {
         host_key: String::new(),
         idle: dwell_core::idle::Settings::default(),
         slept: false,
+        credentials: Default::default(),
+        docker: Default::default(),
         root: None,
         homes: 0,
         snapshots: Vec::new(),
