@@ -16,7 +16,8 @@ use dwell_core::{Generation, WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources, Volume};
 
 use super::{
-    credentials, docker, exists, find, given, labels, named, network, outcome, person, remove, save, tree,
+    credentials, docker, exists, find, given, labels, named, network, outcome, person, remove,
+    save, tree,
 };
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
