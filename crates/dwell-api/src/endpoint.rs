@@ -161,6 +161,12 @@ endpoints! {
     WORKSPACE_DIAL = "/v1/workspaces/{workspace}/dial";
     /// GET: what listens in a workspace.
     WORKSPACE_PORTS = "/v1/workspaces/{workspace}/ports";
+    /// POST: starts or ends the desktop of a workspace.
+    WORKSPACE_DESKTOP = "/v1/workspaces/{workspace}/desktop";
+    /// GET: what a browser needs in order to show it.
+    WORKSPACE_VIEWER = "/v1/workspaces/{workspace}/viewer";
+    /// POST: a way to see the desktop of a workspace in a browser of this machine.
+    VIEWERS = "/v1/viewers";
     /// POST with an upgrade: a byte stream to a port of a service.
     SERVICE_DIAL = "/v1/environments/{environment}/dial";
     /// GET: lists the forwards that the daemon holds. POST: has it hold more.

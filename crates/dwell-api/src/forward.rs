@@ -79,7 +79,13 @@ pub async fn dial(client: Client, place: &Place, port: u16) -> Result<ByteStream
     match place {
         Place::Workspace { id, .. } => {
             let path = endpoint::fill(endpoint::WORKSPACE_DIAL, &[id.as_str()]);
-            client.upgrade(&path, DIAL, &WorkspaceDial { port, inside: true, key: None }).await
+            client
+                .upgrade(
+                    &path,
+                    DIAL,
+                    &WorkspaceDial { port, inside: true, desktop: false, key: None },
+                )
+                .await
         }
         Place::Service { id, service, .. } => {
             let path = endpoint::fill(endpoint::SERVICE_DIAL, &[id.as_str()]);

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod credentials;
+pub mod desktop;
 pub mod endpoint;
 pub mod environment;
 pub mod event;

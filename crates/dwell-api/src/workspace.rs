@@ -338,6 +338,9 @@ pub struct WorkspaceDial {
     /// told, rather than waited for.
     #[serde(default)]
     pub inside: bool,
+    /// Its desktop instead, which speaks RFB.
+    #[serde(default)]
+    pub desktop: bool,
     /// A public key that may log in from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -57,6 +57,10 @@ pub const AUTHORIZED_KEYS_FILE: &str = "authorized_keys";
 pub const AGENT_SOCKET: &str = "/run/user/1000/ssh-agent.sock";
 /// The variable that tells programs where their ssh agent is.
 pub const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
+/// The socket of its desktop, which speaks RFB there.
+pub const DESKTOP_SOCKET: &str = "/run/user/1000/desktop.sock";
+/// Where an image with a desktop has noVNC.
+pub const VIEWER: &str = "/opt/dwell/novnc";
 /// What the first process says once commands can run.
 pub const READY: &str = "dwell: the workspace is ready";
 

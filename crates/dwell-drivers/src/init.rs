@@ -7,6 +7,7 @@ mod agent;
 mod engine;
 mod server;
 mod supervised;
+pub mod viewer;
 
 use std::fs;
 use std::io::{self, Write};

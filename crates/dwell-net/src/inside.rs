@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use crate::mux::{self, Arrival, Mux, Reading, Refusal, Settings, Side, Stream, Writing};
@@ -25,8 +25,16 @@ pub async fn serve(read: impl Reading, write: impl Writing) {
 }
 
 async fn answer(arrival: Arrival) {
-    let port = std::str::from_utf8(arrival.head()).ok().and_then(|head| head.parse().ok());
-    let Some(port) = port else { return arrival.refuse(Bytes::from_static(b"no such port")) };
+    let head = String::from_utf8_lossy(arrival.head()).into_owned();
+    if head.starts_with('/') {
+        return match UnixStream::connect(head).await {
+            Ok(near) => drop(mux::pump(arrival.accept(), near).await),
+            Err(error) => arrival.refuse(Bytes::from(error.to_string())),
+        };
+    }
+    let Ok(port) = head.parse() else {
+        return arrival.refuse(Bytes::from_static(b"no such port"));
+    };
     match connect(port).await {
         Ok(near) => drop(mux::pump(arrival.accept(), near).await),
         Err(error) => arrival.refuse(Bytes::from(error.to_string())),
@@ -66,7 +74,19 @@ pub enum InsideError {
 /// # Errors
 /// See [`InsideError`].
 pub async fn dial(link: &Mux, port: u16) -> Result<Stream, InsideError> {
-    let stream = link.open(Bytes::from(port.to_string())).map_err(|_| InsideError::Over)?;
+    open(link, port.to_string()).await
+}
+
+/// A stream to a unix socket inside that the user may use, once it is connected.
+///
+/// # Errors
+/// See [`InsideError`].
+pub async fn dial_socket(link: &Mux, path: &str) -> Result<Stream, InsideError> {
+    open(link, path.to_owned()).await
+}
+
+async fn open(link: &Mux, head: String) -> Result<Stream, InsideError> {
+    let stream = link.open(Bytes::from(head)).map_err(|_| InsideError::Over)?;
     match timeout(ANSWER, stream.accepted()).await {
         Ok(Ok(())) => Ok(stream),
         Ok(Err(Refusal::Refused { reason })) => {

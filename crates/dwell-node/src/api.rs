@@ -2,6 +2,7 @@
 //! route is documented where it is handled; the OpenAPI document comes from there.
 
 mod credentials;
+mod desktop;
 mod elsewhere;
 mod environment;
 mod forward;
@@ -271,6 +272,9 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::WORKSPACE_DIAL, post(workspace::dial))
         .route(endpoint::WORKSPACE_PORTS, get(workspace::ports))
         .route(endpoint::SERVICE_DIAL, post(work::dial))
+        .route(endpoint::WORKSPACE_DESKTOP, post(desktop::change))
+        .route(endpoint::WORKSPACE_VIEWER, get(desktop::files))
+        .route(endpoint::VIEWERS, post(desktop::open))
         .route(endpoint::FORWARDS, get(forward::list).post(forward::start))
         .route(endpoint::FORWARDS_STOP, post(forward::stop))
         .route(endpoint::SNAPSHOTS, get(snapshot::list).post(snapshot::create))
@@ -408,6 +412,9 @@ pub(crate) async fn serve(
         workspace::dial,
         workspace::ports,
         work::dial,
+        desktop::change,
+        desktop::files,
+        desktop::open,
         forward::list,
         forward::start,
         forward::stop,

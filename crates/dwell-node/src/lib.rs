@@ -37,6 +37,7 @@ mod start;
 mod travel;
 mod variables;
 mod view;
+mod viewer;
 mod volumes;
 mod watch;
 mod workspace;

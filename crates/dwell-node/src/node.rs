@@ -30,6 +30,7 @@ use crate::relay::RelayImage;
 use crate::remote::Remotes;
 use crate::session::SessionNotes;
 use crate::variables::Resolving;
+use crate::viewer::Viewers;
 use crate::workspace::Workspaces;
 use crate::world::World;
 use crate::{names, view};
@@ -52,6 +53,7 @@ pub(crate) struct Node {
     pub(crate) sessions: SessionNotes,
     pub(crate) workspaces: Workspaces,
     pub(crate) forwards: Forwards,
+    pub(crate) viewers: Viewers,
     pub(crate) resolving: Resolving,
     pub(crate) remotes: Remotes,
     pub(crate) login: Login,

@@ -135,6 +135,7 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
         sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
         workspaces: Default::default(),
         forwards: Default::default(),
+        viewers: Default::default(),
         resolving: Default::default(),
         remotes: Default::default(),
         login: Default::default(),

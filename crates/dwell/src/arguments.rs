@@ -18,6 +18,7 @@ pub(crate) mod snapshot;
 pub(crate) mod ssh;
 #[cfg(test)]
 mod tests;
+pub(crate) mod vnc;
 pub(crate) mod work;
 pub(crate) mod workspace;
 
@@ -55,6 +56,7 @@ Workspaces:
   ssh          Log in to a workspace with ssh
   credentials  Sign-ins of agents that workspaces share
   config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
+  vnc          See the desktop of a workspace in a browser
   open         Open a workspace in an editor of this machine, over ssh
   tunnel       Reach a workspace through a tunnel of an editor's maker
   forward      Reach ports of a workspace or an environment at ports of this machine
@@ -218,6 +220,7 @@ pub(crate) enum Command {
     Connect(connect::Connect),
     Ssh(ssh::Ssh),
     ConfigSsh(ssh::ConfigSsh),
+    Vnc(vnc::Vnc),
     Open(open::Open),
     Tunnel(open::Tunnel),
     Forward(forward::Forward),
@@ -238,6 +241,8 @@ pub(crate) enum Command {
     WorkspaceInside,
     #[command(hide = true)]
     WorkspaceListening,
+    #[command(hide = true)]
+    WorkspaceViewer,
     #[command(hide = true)]
     WorkspaceSettings,
     #[command(hide = true)]

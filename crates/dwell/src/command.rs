@@ -26,6 +26,7 @@ mod show;
 mod ssh;
 mod trust;
 mod url;
+mod vnc;
 mod work;
 mod workspace;
 
@@ -136,12 +137,14 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Connect(it) => connect::run(it, context).await,
         Command::Ssh(it) => ssh::run(it, context).await,
         Command::ConfigSsh(it) => ssh::configure(&it, context),
+        Command::Vnc(it) => vnc::run(it, context).await,
         Command::Open(it) => open::run(it, context).await,
         Command::Tunnel(it) => open::tunnel(it, context).await,
         Command::Forward(it) => forward::run(it, context).await,
         Command::Ports(it) => forward::ports(it, context).await,
         Command::WorkspaceInit => crate::roles::workspace_init(),
         Command::WorkspaceInside => crate::roles::workspace_inside(),
+        Command::WorkspaceViewer => crate::roles::workspace_viewer(context),
         Command::WorkspaceListening => crate::roles::workspace_listening(context),
         Command::WorkspaceSettings => crate::roles::workspace_settings(),
         Command::WorkspaceCredentials => crate::roles::workspace_credentials(),

@@ -55,6 +55,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::RsyncShell(shell) => roles::rsync_shell(&shell),
         Command::WorkspaceInit => roles::workspace_init(),
         Command::WorkspaceInside => roles::workspace_inside(),
+        Command::WorkspaceViewer => roles::workspace_viewer(context),
         Command::WorkspaceListening => roles::workspace_listening(context),
         Command::WorkspaceSettings => roles::workspace_settings(),
         Command::WorkspaceCredentials => roles::workspace_credentials(),

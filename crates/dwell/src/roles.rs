@@ -107,6 +107,14 @@ pub(crate) fn workspace_credentials() -> Ended {
     Ok(0)
 }
 
+/// Prints the files of noVNC that the image of a workspace has, by their paths.
+pub(crate) fn workspace_viewer(context: &Context) -> Ended {
+    let files = dwell_drivers::init::viewer::files();
+    let files = files.map_err(|e| Problem::new(Code::State, format!("no noVNC: {e}")))?;
+    context.output.json(&files)?;
+    Ok(0)
+}
+
 /// How often a relay asks whether a job on another node is done.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 

@@ -10,10 +10,12 @@
 
 use std::time::Duration;
 
-use dwell_testkit::{Terminal, TestHome, run};
+use dwell_testkit::{Terminal, TestHome, docker, run};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const IMAGE: &str = "debian:bookworm";
+/// One in which sessions can be.
+const WITH_TMUX: &str = "dwell-test-workspace-image";
 
 /// A home with workspaces.
 fn home(names: &[&str]) -> TestHome {
@@ -102,6 +104,62 @@ fn workspaces_are_chosen_made_stopped_and_destroyed() {
 
     terminal.keys(&["q"]);
     terminal.shows("left 0");
+}
+
+#[test]
+fn sessions_are_begun_attached_to_left_and_ended() {
+    if docker(["image", "inspect", "--format", "ok", WITH_TMUX]).code != Some(0) {
+        eprintln!("skipped: this takes the image {WITH_TMUX}");
+        return;
+    }
+    let home = home(&[]);
+    home.dwell(["ws", "create", "box", "--image", WITH_TMUX, "--class", "cpu=1,mem=512m"]).ok();
+    home.dwell(["ws", "suspend", "box"]).ok();
+    let terminal = open(&home, "connect");
+    terminal.shows("◐ frozen");
+    terminal.keys(&["Enter"]);
+    selects(&terminal, "+ New session");
+    assert_eq!(status(&home, "box"), "frozen", "a list of sessions wakes nothing");
+
+    // A new session is attached to at once; it wakes what is frozen.
+    terminal.keys(&["n"]);
+    terminal.shows("session, and its command");
+    terminal.types("server sh");
+    terminal.keys(&["Enter"]);
+    terminal.shows("server 0:");
+    terminal.types("echo in-$((40 + 2))");
+    terminal.keys(&["Enter"]);
+    terminal.shows("in-42");
+    assert_eq!(status(&home, "box"), "running");
+    terminal.keys(&["C-b", "d"]);
+    selects(&terminal, "server");
+    terminal.shows("○ detached");
+
+    // And it is as it was left.
+    terminal.keys(&["Enter"]);
+    terminal.shows("in-42");
+    terminal.keys(&["C-b", "d"]);
+    selects(&terminal, "server");
+    let all = home.dwell(["connect", "--json"]).json();
+    assert_eq!(all[0]["sessions"][0]["name"], "server");
+    assert!(home.dwell(["connect", "--plain"]).ok().contains("detached"));
+
+    terminal.keys(&["x"]);
+    terminal.shows("end session `server`");
+    terminal.keys(&["n", "x"]);
+    terminal.shows("end session `server`");
+    terminal.keys(&["y"]);
+    terminal.shows("✕ ended");
+    terminal.keys(&["Enter"]);
+    terminal.shows("does not run any more");
+    terminal.keys(&["Escape"]);
+    selects(&terminal, "box");
+    terminal.keys(&["q"]);
+    terminal.shows("left 0");
+
+    let straight = open(&home, "connect box");
+    straight.shows("✕ ended");
+    straight.keys(&["q"]);
 }
 
 #[test]

@@ -273,7 +273,7 @@ fn dial_all(home: &TestHome, name: &str, port: u16, count: usize) -> usize {
             all.spawn(async move {
                 let stream = tokio::net::UnixStream::connect(socket).await.unwrap();
                 let client = Client::connect(stream).await.unwrap();
-                let dial = WorkspaceDial { port, key: None, inside: false };
+                let dial = WorkspaceDial { port, key: None, inside: false, desktop: false };
                 let mut stream = match client.upgrade(&path, DIAL, &dial).await {
                     Ok(stream) => stream,
                     Err(error) => panic!("{error}"),

@@ -11,7 +11,7 @@ use dwell_api::remote::DIAL;
 use dwell_api::workspace::WorkspaceDial;
 use dwell_api::{Code, Problem};
 use dwell_core::idle::Source;
-use dwell_core::workspace::Workspace;
+use dwell_core::workspace::{DESKTOP_SOCKET, Workspace};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -41,6 +41,7 @@ pub(crate) async fn dial(
         given::admit(&node, &it, key)?;
     }
     let mut far: Box<dyn Stream> = match dial.inside {
+        _ if dial.desktop => Box::new(inside::dial_socket(&node, &it, DESKTOP_SOCKET).await?),
         true => anywhere(&node, &it, dial.port).await?,
         false => Box::new(connect(&node, &it, dial.port).await?),
     };

@@ -36,21 +36,45 @@ impl Insides {
 
 /// A stream to a port of the loopback of a workspace that runs.
 pub(super) async fn dial(node: &Node, it: &Workspace, port: u16) -> Result<Stream, Problem> {
+    let refused = |why: String| {
+        let message = format!("nothing answers at port {port} of `{}`: {why}", it.name);
+        Problem::new(Code::NotRunning, message)
+            .hint(format!("`dwell ports {}` tells what listens there", it.name))
+    };
     for _ in 0..2 {
         let link = link(node, it).await?;
         match inside::dial(&link, port).await {
-            Ok(stream) => return Ok(stream),
             Err(InsideError::Over) => link.close(),
-            Err(InsideError::Refused(why)) => {
-                let message = format!("nothing answers at port {port} of `{}`: {why}", it.name);
-                return Err(Problem::new(Code::NotRunning, message)
-                    .hint(format!("`dwell ports {}` tells what listens there", it.name)));
-            }
+            other => return other.map_err(|error| refused(error.to_string())),
         }
     }
-    let message = format!("port {port} of `{}` cannot be reached: its inside is away", it.name);
-    Err(Problem::new(Code::NotRunning, message)
-        .hint(format!("`dwell ws stop {0}` and `dwell ws start {0}` begin it anew", it.name)))
+    Err(away(it))
+}
+
+/// A stream to a unix socket in a workspace that runs, which its user may use.
+pub(super) async fn dial_socket(
+    node: &Node,
+    it: &Workspace,
+    path: &str,
+) -> Result<Stream, Problem> {
+    let refused = |why: String| {
+        let message = format!("nothing answers at {path} of `{}`: {why}", it.name);
+        Problem::new(Code::NotRunning, message)
+    };
+    for _ in 0..2 {
+        let link = link(node, it).await?;
+        match inside::dial_socket(&link, path).await {
+            Err(InsideError::Over) => link.close(),
+            other => return other.map_err(|error| refused(error.to_string())),
+        }
+    }
+    Err(away(it))
+}
+
+fn away(it: &Workspace) -> Problem {
+    let message = format!("`{}` cannot be reached: its inside is away", it.name);
+    Problem::new(Code::NotRunning, message)
+        .hint(format!("`dwell ws stop {0}` and `dwell ws start {0}` begin it anew", it.name))
 }
 
 /// The link to the inside, which is made where there is none.

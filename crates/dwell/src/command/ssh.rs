@@ -57,7 +57,7 @@ async fn carry(name: &WorkspaceName, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let shown: Shown = client.get(&of(endpoint::WORKSPACE, name)).await?;
     let key = Files::of(&context.paths).prepare(&shown).await?;
-    let dial = WorkspaceDial { port: PORT, inside: false, key: Some(key) };
+    let dial = WorkspaceDial { port: PORT, inside: false, desktop: false, key: Some(key) };
     let stream = client.upgrade(&of(endpoint::WORKSPACE_DIAL, name), DIAL, &dial).await?;
     join_standard_streams(stream).await
 }

@@ -1,0 +1,162 @@
+//! The desktop of a workspace: who gets to see it, and that it works in a real browser.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test ends where it meets what it does not expect"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::time::Duration;
+
+use dwell_testkit::{TestHome, docker, http, run, wait_until};
+
+/// The desktop variant without agents.
+const IMAGE: &str = "dwell-test-desktop";
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A home with a workspace of that image; `None` where there is no such image.
+fn home() -> Option<TestHome> {
+    if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
+        eprintln!("skipped: this takes the image {IMAGE}");
+        return None;
+    }
+    let home = TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(LIMIT);
+    home.dwell(["ws", "create", "box", "--image", IMAGE, "--class", "cpu=1,mem=1g"]).ok();
+    Some(home)
+}
+
+/// An address of a desktop in its parts.
+struct Address {
+    url: String,
+    port: u16,
+    place: String,
+    ticket: String,
+}
+
+impl Address {
+    fn of(home: &TestHome) -> Self {
+        let url = home.dwell(["vnc", "box", "--print"]).ok().to_owned();
+        let rest = url.strip_prefix("http://127.0.0.1:").unwrap();
+        let (port, rest) = rest.split_once('/').unwrap();
+        let (place, ticket) = rest.split_once('#').unwrap();
+        let (port, place) = (port.parse().unwrap(), format!("/{place}"));
+        Self { port, place, ticket: ticket.to_owned(), url: url.clone() }
+    }
+
+    /// Asks for a file of it; further lines of the head end with a line break.
+    fn ask(&self, method: &str, name: &str, more: &str, body: &str) -> (u16, String) {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let host = if more.contains("host:") { String::new() } else { self.host() };
+        let head = format!("{method} {}{name} HTTP/1.1\n{host}{more}", self.place);
+        let (code, answer) = http(stream, head.replace('\r', "").trim_end(), body);
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+        (code, body.unwrap_or_default())
+    }
+
+    fn host(&self) -> String {
+        format!("host: 127.0.0.1:{}\r\n", self.port)
+    }
+
+    fn origin(&self) -> String {
+        format!("origin: http://127.0.0.1:{}\r\n", self.port)
+    }
+
+    /// Asks for the WebSocket; gives what comes first.
+    fn socket(&self, origin: &str, key: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let head = format!(
+            "GET {}socket HTTP/1.1\r\n{}{origin}connection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             sec-websocket-protocol: binary, dwell.{key}\r\n\r\n",
+            self.place,
+            self.host()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut said = Vec::new();
+        let mut buffer = [0; 1024];
+        while let Ok(length) = stream.read(&mut buffer) {
+            said.extend_from_slice(&buffer[..length]);
+            let text = String::from_utf8_lossy(&said);
+            if length == 0 || text.contains("RFB 003") || text.contains(" 403 ") {
+                break;
+            }
+        }
+        String::from_utf8_lossy(&said).into_owned()
+    }
+}
+
+#[test]
+fn only_who_has_a_ticket_sees_it() {
+    let Some(home) = home() else { return };
+    let address = Address::of(&home);
+    let own = address.origin();
+    assert!(address.ask("GET", "", "", "").1.contains("view.js"));
+    assert_eq!(address.ask("GET", "novnc/core/rfb.js", "", "").0, 200);
+    assert_eq!(address.ask("GET", "novnc/../secret", "", "").0, 404);
+    assert_eq!(address.ask("GET", "", "host: evil.example\r\n", "").0, 403);
+    let evil = "origin: http://evil.example\r\n";
+    assert_eq!(address.ask("POST", "ticket", evil, &address.ticket).0, 403);
+    assert!(address.socket(&own, "").contains(" 403 "));
+    assert!(address.socket(&own, &address.ticket).contains(" 403 "), "a ticket is no key");
+
+    let (code, key) = address.ask("POST", "ticket", &own, &address.ticket);
+    assert_eq!(code, 200);
+    assert_eq!(address.ask("POST", "ticket", &own, &address.ticket).0, 403, "it is good once");
+    assert!(address.socket(evil, key.trim()).contains(" 403 "));
+    assert!(address.socket("", key.trim()).contains(" 403 "), "a page says where it is from");
+    let seen = address.socket(&own, key.trim());
+    assert!(seen.contains(" 101 ") && seen.contains("RFB 003"), "{seen}");
+
+    // Nothing of it listens on a network.
+    assert_eq!(home.dwell(["ports", "box", "-q"]).ok(), "22");
+    home.dwell(["vnc", "box", "stop"]).ok();
+    assert!(!address.socket(&own, key.trim()).contains("RFB 003"));
+    assert!(home.dwell(["vnc", "box", "stop"]).stderr.contains("no desktop that runs"));
+}
+
+#[test]
+fn a_terminal_on_it_is_used_in_a_browser() {
+    let Some(home) = home() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dwell-testkit/browser/desktop.cjs");
+    let node = || {
+        let mut node = home.command("node");
+        if let Some(modules) = std::env::var_os("NODE_PATH") {
+            node.env("NODE_PATH", modules);
+        }
+        node
+    };
+    if run(node().args(["-e", "require('playwright-core')"]), LIMIT).code != Some(0) {
+        eprintln!("skipped: this takes node with playwright-core (NODE_PATH), and chromium");
+        return;
+    }
+    let address = Address::of(&home);
+    let picture = home.path().join("desktop.png");
+    let line = "echo typed $((6*7)) > typed";
+    let ran = run(node().arg(script).args([&address.url, line]).arg(&picture), LIMIT);
+    let said: Vec<&str> = ran.ok().lines().collect();
+    assert!(!said[0].contains('#'), "the ticket leaves the address bar: {said:?}");
+    assert!(said[1].contains("used already"), "{said:?}");
+    wait_until(LIMIT, "what was typed is done", || {
+        home.dwell(["ws", "exec", "box", "cat", "typed"]).stdout.trim() == "typed 42"
+    });
+    if let Some(keep) = std::env::var_os("DWELL_TEST_PICTURE") {
+        std::fs::copy(&picture, keep).unwrap();
+    }
+}
+
+#[test]
+fn a_workspace_without_a_desktop_says_so() {
+    let home = TestHome::new(env!("CARGO_BIN_EXE_dwell"));
+    home.dwell(["ws", "create", "box", "--image", "debian:bookworm", "--class", "cpu=1,mem=256m"])
+        .ok();
+    let refused = home.dwell(["vnc", "box", "--print"]);
+    assert!(refused.fails_with(1).contains("has no desktop"), "{refused:?}");
+    assert!(refused.stderr.contains("dwell image build desktop"), "{refused:?}");
+    home.dwell(["vnc", "box", "--size", "10x10"]).fails_with(2);
+}
