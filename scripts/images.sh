@@ -103,16 +103,12 @@ build_own() {
         # All steps before the agents are those of the one without.
         dwell-test-workspace-agents) agents='claude codex opencode' ;;
         dwell-test-workspace-docker) agents='' target=docker ;;
+        dwell-test-desktop) agents='' target=desktop ;;
     esac
     if [ -n "${agents+set}" ]; then
         workspace_folder
         folder=$work/workspace
         options=(--target "$target" --build-arg BASE=debian:bookworm --build-arg "AGENTS=$agents")
-    fi
-    if [ "$1" = dwell-test-desktop ]; then
-        workspace_folder
-        folder=$work/workspace
-        options=(--target desktop --build-arg BASE=debian:bookworm --build-arg AGENTS=)
     fi
     timeout 900 docker build --quiet --tag "$1" "${options[@]}" "$folder" >/dev/null 2>"$work/errors" ||
         die "the image $1 could not be built" "$(tail -n 5 "$work/errors")"
