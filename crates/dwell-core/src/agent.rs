@@ -1,6 +1,7 @@
 //! Coding agents as adapters: what a known agent's command line is called and how it goes on with
 //! its last conversation; and the variables that every session gets.
 
+mod begin;
 mod variables;
 
 pub use variables::{Collision, ServiceFacts, SessionFacts, Variables, variables};

@@ -1,5 +1,6 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
+pub(crate) mod begin;
 pub(crate) mod connect;
 pub(crate) mod credentials;
 pub(crate) mod environment;
@@ -48,6 +49,13 @@ Agents and sessions:
   attach       Attach the terminal to a session
   sessions     List sessions, or end one
   send         Type text into a session
+
+An agent at work on this project, in a workspace of its own:
+  claude       Have Claude Code work on the project that you are in
+  codex        Have Codex work on the project that you are in
+  opencode     Have OpenCode work on the project that you are in
+  aider        Have Aider work on the project that you are in
+  gemini       Have Gemini CLI work on the project that you are in
 
 Workspaces:
   workspace    Make and look after workspaces: persistent machines to work in
@@ -195,6 +203,16 @@ pub(crate) enum Command {
     Attach(session::Attach),
     Sessions(session::Sessions),
     Send(session::Send),
+    /// Have Claude Code work on the project that you are in
+    Claude(begin::Begin),
+    /// Have Codex work on the project that you are in
+    Codex(begin::Begin),
+    /// Have OpenCode work on the project that you are in
+    Opencode(begin::Begin),
+    /// Have Aider work on the project that you are in
+    Aider(begin::Begin),
+    /// Have Gemini CLI work on the project that you are in
+    Gemini(begin::Begin),
     Exec(work::Exec),
     Logs(work::Logs),
     Url(work::Url),

@@ -1,6 +1,7 @@
 //! The commands: each parses nothing and decides nothing, calls the node's API and prints.
 
 mod attach;
+mod begin;
 pub(crate) mod completion;
 mod compose;
 pub(crate) mod config;
@@ -36,9 +37,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dwell_api::paths::Paths;
 use dwell_api::{Client, Code, Problem};
+use dwell_core::agent::Agent;
 use dwell_core::config::NodeConfig;
 
 use crate::arguments::Command;
+use crate::arguments::begin::Begin;
 use crate::connect as daemon;
 use crate::failure::{Ended, Failure};
 use crate::output::Output;
@@ -95,6 +98,12 @@ pub(crate) async fn run(command: Command, context: &Context) -> Ended {
     }
 }
 
+/// Has an agent work on the project around us.
+async fn begin(it: Begin, agent: &str, context: &Context) -> Ended {
+    let missing = || Problem::new(Code::Internal, "an agent is not known");
+    begin::run(Agent::of(agent).ok_or_else(missing)?, it, context).await
+}
+
 async fn dispatch(command: Command, context: &Context) -> Ended {
     match command {
         Command::Create(it) => environment::create(it, context).await,
@@ -110,6 +119,11 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Attach(it) => attach::run(it, context).await,
         Command::Sessions(it) => session::run(it, context).await,
         Command::Send(it) => session::send(it, context).await,
+        Command::Claude(it) => begin(it, "claude", context).await,
+        Command::Codex(it) => begin(it, "codex", context).await,
+        Command::Opencode(it) => begin(it, "opencode", context).await,
+        Command::Aider(it) => begin(it, "aider", context).await,
+        Command::Gemini(it) => begin(it, "gemini", context).await,
         Command::Exec(it) => exec::run(it, context).await,
         Command::Logs(it) => logs::run(it, context).await,
         Command::Url(it) => url::run(it, context).await,

@@ -1,6 +1,6 @@
 //! `run`: an agent or a command in an environment, in a session that stays.
 
-mod workspace;
+pub(super) mod workspace;
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -123,7 +123,7 @@ fn wishes(it: &Run) -> Up {
     }
 }
 
-fn made(environment: Option<Box<Environment>>) -> Result<Environment, Failure> {
+pub(super) fn made(environment: Option<Box<Environment>>) -> Result<Environment, Failure> {
     let missing = || Problem::new(Code::Internal, "the node did not say which environment it is");
     Ok(*environment.ok_or_else(missing)?)
 }

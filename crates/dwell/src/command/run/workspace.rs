@@ -41,7 +41,7 @@ pub(super) async fn run(mut it: Run, context: &Context) -> Ended {
 }
 
 /// A session to start in a workspace: this machine's paths and keys are none of its.
-pub(super) fn start(
+pub(in crate::command) fn start(
     name: Option<SessionName>,
     command: Vec<String>,
     given: Vec<(String, String)>,
