@@ -49,9 +49,9 @@ fn transcript(home: &TestHome, workspace: &str) -> String {
 }
 
 #[test]
-fn a_project_without_services_has_a_tree_and_a_workspace_and_is_returned_to() {
+fn what_is_there_is_used_and_returned_to() {
     let home = home();
-    let lab = home.project("notes");
+    let lab = home.project("notes").compose(LAB);
     in_git(&home, &lab);
     // A stand-in for the agent, so that none has to be installed.
     let agent = "printf '#!/bin/sh\\necho at $PWD: $*\\nread line; echo told $line; sleep 1000\\n' \

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use dwell_api::environment::{Environment, ListEnvironments, Up};
+use dwell_api::environment::{Environment, Up};
 use dwell_api::session::{SendText, Session, SessionStatus, StartSession};
 use dwell_api::workspace::{EnvironmentRef, Workspace};
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
@@ -21,8 +21,8 @@ use crate::arguments::begin::Begin;
 use crate::arguments::environment::Making;
 use crate::arguments::placement::Placing;
 use crate::failure::{Ended, Failure, usage};
-use crate::target::{self, Place};
-use crate::{project, terminal};
+use crate::target::Place;
+use crate::terminal;
 
 /// The longest name of a workspace.
 const NAME_MAX: usize = 63;
@@ -55,7 +55,7 @@ fn parsed<T, E: std::fmt::Display>(name: Result<T, E>) -> Result<T, Problem> {
     name.map_err(|error| Problem::new(Code::InvalidName, error.to_string()))
 }
 
-/// The environment, made where it is missing; its services run where the project has any.
+/// The environment, made where it is missing, with its services.
 async fn environment(
     name: &EnvironmentName,
     it: &Begin,
@@ -64,27 +64,10 @@ async fn environment(
 ) -> Result<Environment, Failure> {
     let placing = Placing { remote: it.node.clone(), ..Placing::default() };
     let create = creation(client, name, Making::default(), &placing, None).await?;
-    if project::around(&create.source).is_some() {
-        let path = by_name(endpoint::UP, name.as_str(), create.project.as_ref());
-        let variables = create.variables.clone();
-        let body =
-            Up { create: Some(create), placement: placing.flags(), variables, ..Up::default() };
-        return made(operate(context, client, &path, &body, None).await?.environment);
-    }
-    // No services: the tree is all there is.
-    let query = ListEnvironments {
-        project: create.project.clone(),
-        name: Some(name.to_string()),
-        path: None,
-    };
-    let mut found = target::list(client, &query).await?;
-    found.retain(|environment| environment.source == create.source);
-    match found.pop() {
-        Some(environment) => Ok(environment),
-        None => {
-            made(operate(context, client, endpoint::ENVIRONMENTS, &create, None).await?.environment)
-        }
-    }
+    let path = by_name(endpoint::UP, name.as_str(), create.project.as_ref());
+    let variables = create.variables.clone();
+    let body = Up { create: Some(create), placement: placing.flags(), variables, ..Up::default() };
+    made(operate(context, client, &path, &body, None).await?.environment)
 }
 
 /// The workspace of an environment: there, running and with its tree.
