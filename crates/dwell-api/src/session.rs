@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use dwell_core::agent::AgentState;
 use dwell_core::{
     EnvironmentId, EnvironmentName, NodeName, ProjectName, SessionName, WorkspaceId, WorkspaceName,
 };
@@ -58,6 +59,13 @@ pub struct Session {
     /// The agent that the command was recognised as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// What that agent is doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    pub state: Option<AgentState>,
+    /// The identity of its conversation, where it told one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
     /// What it was seen to be.
     pub status: SessionStatus,
     /// The exit code; 128 + signal when a signal ended it.

@@ -2,8 +2,14 @@
 //! its last conversation; and the variables that every session gets.
 
 mod begin;
+mod installed;
+mod state;
 mod variables;
 
+use installed::Package;
+pub use installed::{Found, survey, surveyed};
+use state::Hooks;
+pub use state::{AgentState, Report, Seen, reported};
 pub use variables::{Collision, ServiceFacts, SessionFacts, Variables, variables};
 
 /// A coding agent CLI that dwell knows. Any other command runs just as well; it only cannot be
@@ -30,6 +36,15 @@ pub struct Agent {
     chooses: &'static [&'static str],
     /// Variables with a key or token, any of which lets it reach a model.
     keys: &'static [&'static str],
+    /// What comes before the identity of a conversation that it is to go on with; nothing where it
+    /// knows none.
+    by_identity: &'static [&'static str],
+    /// What it tells by hooks.
+    hooks: Hooks,
+    /// Where it comes from.
+    package: Package,
+    /// The file below the home that a sign-in leaves.
+    credentials: &'static str,
 }
 
 const AGENTS: &[Agent] = &[
@@ -44,6 +59,10 @@ const AGENTS: &[Agent] = &[
         resume: &["--continue"],
         chooses: &["--continue", "-c", "--resume", "-r", "--session-id"],
         keys: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
+        by_identity: &["--resume"],
+        hooks: Hooks::All,
+        package: Package::Npm("@anthropic-ai/claude-code"),
+        credentials: ".claude/.credentials.json",
     },
     Agent {
         name: "codex",
@@ -56,6 +75,10 @@ const AGENTS: &[Agent] = &[
         resume: &["resume", "--last"],
         chooses: &["resume"],
         keys: &["OPENAI_API_KEY", "CODEX_API_KEY"],
+        by_identity: &["resume"],
+        hooks: Hooks::Ends,
+        package: Package::Npm("@openai/codex"),
+        credentials: ".codex/auth.json",
     },
     Agent {
         name: "opencode",
@@ -68,6 +91,10 @@ const AGENTS: &[Agent] = &[
         resume: &["--continue"],
         chooses: &["--continue", "-c", "--session", "-s"],
         keys: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
+        by_identity: &["--session"],
+        hooks: Hooks::None,
+        package: Package::Npm("opencode-ai"),
+        credentials: ".local/share/opencode/auth.json",
     },
     Agent {
         name: "aider",
@@ -80,6 +107,10 @@ const AGENTS: &[Agent] = &[
         resume: &["--restore-chat-history"],
         chooses: &["--restore-chat-history", "--no-restore-chat-history"],
         keys: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
+        by_identity: &[],
+        hooks: Hooks::None,
+        package: Package::Python("aider-chat"),
+        credentials: ".aider/oauth-keys.env",
     },
     Agent {
         name: "gemini",
@@ -92,6 +123,10 @@ const AGENTS: &[Agent] = &[
         resume: &["--resume", "latest"],
         chooses: &["--resume", "-r"],
         keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+        by_identity: &[],
+        hooks: Hooks::None,
+        package: Package::Npm("@google/gemini-cli"),
+        credentials: ".gemini/oauth_creds.json",
     },
 ];
 
@@ -160,14 +195,18 @@ impl Agent {
 /// in the same directory, with the same options; any other command, and an agent that was already
 /// told which conversation to take, is started again as it was. A prompt among the arguments is
 /// given again, so an agent that was interrupted goes on with it.
-pub fn resume_command(argv: &[String]) -> Vec<String> {
+///
+/// Where the conversation's identity is known, and the agent takes one, it is that conversation.
+pub fn resume_command(argv: &[String], conversation: Option<&str>) -> Vec<String> {
     let Some((program, arguments)) = argv.split_first() else { return Vec::new() };
     let Some(agent) = Agent::of(program).filter(|agent| agent.resumable(arguments)) else {
         return argv.to_vec();
     };
     let headless = arguments.iter().position(|a| Some(a.as_str()) == agent.headless);
     let (before, after) = arguments.split_at(headless.map_or(0, |at| at + 1));
-    let resume = agent.resume.iter().map(|argument| (*argument).to_owned());
+    let known = conversation.filter(|_| !agent.by_identity.is_empty());
+    let resume = if known.is_some() { agent.by_identity } else { agent.resume };
+    let resume = resume.iter().copied().chain(known).map(str::to_owned);
     let program = std::iter::once(program.clone());
     program.chain(before.to_vec()).chain(resume).chain(after.to_vec()).collect()
 }
@@ -176,7 +215,7 @@ pub fn resume_command(argv: &[String]) -> Vec<String> {
 /// agent's that waits for a person, with its last conversation and without the prompt that it
 /// began with, and a shell's that waits for one. `None` for everything else: nobody asked for it
 /// to be done again.
-pub fn restore_command(argv: &[String]) -> Option<Vec<String>> {
+pub fn restore_command(argv: &[String], conversation: Option<&str>) -> Option<Vec<String>> {
     let (program, arguments) = argv.split_first()?;
     if is_shell(program) {
         let waits =
@@ -192,7 +231,7 @@ pub fn restore_command(argv: &[String]) -> Option<Vec<String>> {
     let without = arguments.split_last().filter(|(last, before)| agent.is_prompt(last, before));
     let kept = without.map_or(arguments, |(_, before)| before);
     let line: Vec<String> = std::iter::once(program.clone()).chain(kept.to_vec()).collect();
-    Some(resume_command(&line))
+    Some(resume_command(&line, conversation))
 }
 
 fn is_shell(program: &str) -> bool {
@@ -206,7 +245,7 @@ mod tests {
 
     fn resumed(line: &str) -> String {
         let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        resume_command(&argv).join(" ")
+        resume_command(&argv, None).join(" ")
     }
 
     #[test]
@@ -249,6 +288,18 @@ mod tests {
     }
 
     #[test]
+    fn a_conversation_that_is_known_is_the_one_that_goes_on() {
+        let by = |line: &str| {
+            let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            resume_command(&argv, Some("c-1")).join(" ")
+        };
+        assert_eq!(by("claude --model opus"), "claude --resume c-1 --model opus");
+        assert_eq!(by("codex exec fix"), "codex exec resume c-1 fix");
+        assert_eq!(by("aider"), "aider --restore-chat-history");
+        assert_eq!(by("bash"), "bash");
+    }
+
+    #[test]
     fn resuming_twice_changes_nothing_more() {
         for agent in Agent::all() {
             let once = resumed(agent.name);
@@ -268,7 +319,7 @@ mod tests {
     fn only_what_waits_for_a_person_is_restored_and_its_prompt_is_not_given_again() {
         let restored = |words: &[&str]| {
             let argv: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-            restore_command(&argv).map(|words| words.join(" "))
+            restore_command(&argv, None).map(|words| words.join(" "))
         };
         let some = |line: &str| Some(line.to_owned());
         assert_eq!(restored(&["bash"]), some("bash"));
@@ -299,6 +350,6 @@ mod tests {
         assert_eq!(resumed("bash -l"), "bash -l");
         assert_eq!(resumed("opencode serve"), "opencode serve");
         assert_eq!(resumed("codex mcp-server"), "codex mcp-server");
-        assert_eq!(resume_command(&[]), Vec::<String>::new());
+        assert_eq!(resume_command(&[], None), Vec::<String>::new());
     }
 }

@@ -2,6 +2,7 @@
 //! output and its end on record. The record is a directory of files ([`files`]) written by the
 //! shim ([`shim`]) that runs in the tmux pane; whoever reads them needs no connection to it.
 
+pub mod agent;
 pub(crate) mod files;
 mod follow;
 mod plain;

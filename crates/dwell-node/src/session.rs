@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dwell_api::session::{Session, SessionStatus};
 use dwell_api::{Code, Problem};
-use dwell_core::agent::Agent;
+use dwell_core::agent::{Agent, Seen};
 use dwell_core::environment::Environment;
 use dwell_core::{EnvironmentId, SessionName};
-use dwell_drivers::session::{SessionState, Sessions, seen};
+use dwell_drivers::session::{SessionState, Sessions, agent, seen};
 use dwell_drivers::tmux::Tmux;
 use dwell_store::SessionRecord;
 use tokio::sync::OnceCell;
@@ -34,6 +34,8 @@ const REPLAYED: usize = 1000;
 /// The node's tmux server, and the starts that may be repeated.
 pub(crate) struct SessionNotes {
     pub(crate) sessions: Sessions,
+    /// This binary, for agents' hooks.
+    binary: PathBuf,
     by_key: Mutex<HashMap<String, Arc<OnceCell<Session>>>>,
 }
 
@@ -41,9 +43,9 @@ impl SessionNotes {
     /// Sessions on a tmux socket, with the dwell binary as their shim.
     pub(crate) fn new(socket: PathBuf, include: PathBuf, binary: PathBuf) -> Self {
         let tmux = Tmux::new(socket).with_include(include);
-        let shim = vec![binary.into_os_string(), "session-shim".into()];
+        let shim = vec![binary.clone().into_os_string(), "session-shim".into()];
         let sessions = Sessions::new(Arc::new(tmux), shim);
-        Self { sessions, by_key: Mutex::default() }
+        Self { sessions, binary, by_key: Mutex::default() }
     }
 
     /// Starts a session once for each idempotency key; a repeat gets the first one's answer.
@@ -137,6 +139,17 @@ impl Node {
             SessionState::Ended(exit) => Some(exit),
             _ => None,
         };
+        let agent = record.command.first().and_then(|program| Agent::of(program));
+        let report = agent.and_then(|_| agent::report(&record.files));
+        let doing = agent.filter(|_| status != SessionStatus::Lost).map(|agent| {
+            let seen = Seen {
+                started: record.started,
+                exit: exit.map(|exit| exit.ending.exit_code()),
+                report: report.as_ref(),
+                output: agent::last_output(&record.files),
+            };
+            agent.state(&seen, self.now())
+        });
         let (workspace, attach) = match place {
             Place::Environment(_) => {
                 let name = place.tmux_name(&record.name)?;
@@ -158,7 +171,9 @@ impl Node {
             project: environment.map(|environment| environment.project.clone()),
             command: record.command.clone(),
             directory: record.directory.clone(),
-            agent: agent_name(&record.command),
+            agent: agent.map(|agent| agent.name.to_owned()),
+            state: doing,
+            conversation: report.and_then(|report| report.conversation),
             status,
             exit_code: exit.map(|exit| exit.ending.exit_code()),
             attached,

@@ -1,6 +1,7 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
 pub(crate) mod begin;
+pub(crate) mod agent;
 pub(crate) mod connect;
 pub(crate) mod credentials;
 pub(crate) mod environment;
@@ -213,6 +214,8 @@ pub(crate) enum Command {
     Aider(begin::Begin),
     /// Have Gemini CLI work on the project that you are in
     Gemini(begin::Begin),
+    #[command(visible_alias = "agents")]
+    Agent(agent::Agents),
     Exec(work::Exec),
     Logs(work::Logs),
     Url(work::Url),
@@ -247,6 +250,8 @@ pub(crate) enum Command {
     Completion(setup::Completion),
     #[command(hide = true)]
     SessionShim(node::SessionShim),
+    #[command(hide = true)]
+    AgentHook(node::AgentHook),
     #[command(hide = true)]
     SessionTerminal(node::SessionTerminal),
     #[command(hide = true)]

@@ -1,5 +1,6 @@
 //! The commands: each parses nothing and decides nothing, calls the node's API and prints.
 
+mod agent;
 mod attach;
 mod begin;
 pub(crate) mod completion;
@@ -124,6 +125,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Opencode(it) => begin(it, "opencode", context).await,
         Command::Aider(it) => begin(it, "aider", context).await,
         Command::Gemini(it) => begin(it, "gemini", context).await,
+        Command::Agent(it) => agent::run(it, context).await,
         Command::Exec(it) => exec::run(it, context).await,
         Command::Logs(it) => logs::run(it, context).await,
         Command::Url(it) => url::run(it, context).await,
@@ -143,6 +145,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Init(it) => config::init(&it, context),
         Command::Completion(it) => completion::run(&it, &context.output),
         Command::SessionShim(it) => crate::roles::session_shim(&it),
+        Command::AgentHook(it) => crate::roles::agent_hook(&it),
         Command::SessionTerminal(it) => crate::roles::session_terminal(&it),
         Command::Relay(it) => crate::roles::relay(&it),
         Command::RsyncShell(it) => crate::roles::rsync_shell(&it),

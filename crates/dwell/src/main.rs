@@ -50,6 +50,7 @@ fn main() -> ExitCode {
 fn role(command: Command, context: &Context) -> Ended {
     match command {
         Command::SessionShim(shim) => roles::session_shim(&shim),
+        Command::AgentHook(it) => roles::agent_hook(&it),
         Command::SessionTerminal(terminal) => roles::session_terminal(&terminal),
         Command::Relay(relay) => roles::relay(&relay),
         Command::RsyncShell(shell) => roles::rsync_shell(&shell),

@@ -10,7 +10,9 @@ use dwell_api::{Client, ClientError, Code, Problem, endpoint};
 use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::arguments::node::{EmptyDirectory, Relay, RsyncShell, SessionShim, SessionTerminal};
+use crate::arguments::node::{
+    AgentHook, EmptyDirectory, Relay, RsyncShell, SessionShim, SessionTerminal,
+};
 use crate::command::{Context, block_on};
 use crate::failure::{Ended, Failure};
 
@@ -38,6 +40,13 @@ pub(crate) fn daemon(context: &Context, background: bool) -> Ended {
 pub(crate) fn session_shim(shim: &SessionShim) -> Ended {
     let code = dwell_drivers::session::shim::main(&shim.directory);
     Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Is the hook of an agent in a session.
+pub(crate) fn agent_hook(it: &AgentHook) -> Ended {
+    let told = dwell_drivers::session::agent::tell(&it.directory, it.told.as_deref());
+    told.map_err(|e| Problem::new(Code::State, format!("what the agent does is not kept: {e}")))?;
+    Ok(0)
 }
 
 /// Shows a session on a terminal that is elsewhere.

@@ -9,6 +9,7 @@
 //! | `started.json` | shim | the processes, once the command runs |
 //! | `transcript.<n>` | shim | the output, see [`super::transcript`] |
 //! | `error` | shim | why there is no session, where it could not even try |
+//! | `agent.json` | an agent's hooks | what it says that it is doing, see [`super::agent`] |
 //! | `attached.<pid>` | terminal | held while a terminal in a workspace shows the session |
 //! | `exit.json` | shim | how the command ended, after the last byte of the transcript |
 //!

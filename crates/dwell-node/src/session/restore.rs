@@ -2,7 +2,7 @@
 
 use dwell_core::agent::restore_command;
 use dwell_core::workspace::Workspace;
-use dwell_drivers::session::{SessionState, seen};
+use dwell_drivers::session::{SessionState, agent, seen};
 use dwell_store::SessionRecord;
 use futures_util::future::join_all;
 
@@ -37,7 +37,11 @@ async fn due(node: &Node, it: &Workspace) -> Vec<(SessionRecord, Vec<String>)> {
         Ok(SessionState::Lost) => true,
         Ok(SessionState::Running { .. }) | Err(_) => false,
     });
-    interrupted.filter_map(|r| restore_command(&r.command).map(|command| (r, command))).collect()
+    let goes_on = |record: SessionRecord| {
+        let said = agent::report(&record.files).and_then(|report| report.conversation);
+        restore_command(&record.command, said.as_deref()).map(|command| (record, command))
+    };
+    interrupted.filter_map(goes_on).collect()
 }
 
 async fn again(

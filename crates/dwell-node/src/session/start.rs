@@ -7,10 +7,10 @@ use std::sync::Arc;
 use dwell_api::session::{Session, SessionStatus, StartSession};
 use dwell_api::{Code, Problem};
 use dwell_core::SessionName;
-use dwell_core::agent::resume_command;
+use dwell_core::agent::{Agent, resume_command};
 use dwell_core::environment::Environment;
 use dwell_core::idle::Source;
-use dwell_core::workspace::{HOME, Workspace};
+use dwell_core::workspace::{HOME, SESSIONS, Workspace};
 use dwell_drivers::session::DEFAULT_LIMIT;
 use dwell_drivers::tmux::Size;
 use dwell_store::SessionRecord;
@@ -86,7 +86,7 @@ pub(super) async fn begin(
     let start = dwell_drivers::session::StartSession {
         directory: files.clone(),
         name: tmux,
-        argv: what.command.clone(),
+        argv: observed(node, place, &what.command, &files),
         cwd: what.directory.clone(),
         environment: variables.into_iter().map(|(n, v)| (n.into(), v.into())).collect(),
         size: Size { columns, rows },
@@ -110,6 +110,23 @@ pub(super) async fn begin(
     };
     node.store.put_session(&record).await.or_problem()?;
     node.show_session(place, what.environment.as_ref(), &record, &state)
+}
+
+/// The command with the hooks by which an agent tells what it is doing.
+fn observed(node: &Node, place: &Place, command: &[String], files: &Path) -> Vec<String> {
+    let Some(agent) = command.first().and_then(|program| Agent::of(program)) else {
+        return command.to_vec();
+    };
+    let (binary, directory) = match place {
+        Place::Environment(_) => (node.sessions.binary.clone(), files.to_owned()),
+        Place::Workspace(_) => {
+            let own = files.file_name().unwrap_or_default();
+            (workspace::own_binary().into(), Path::new(SESSIONS).join(own))
+        }
+    };
+    let words = [binary.display().to_string(), "agent-hook".to_owned()];
+    let hook: Vec<String> = words.into_iter().chain([directory.display().to_string()]).collect();
+    agent.observed(command, &hook)
 }
 
 /// The variables of a session: in an environment all of them, in a workspace those that lie over
@@ -251,7 +268,7 @@ async fn resumed(
     };
     let (record, _) = place.record(node, &session.name).await?;
     Ok(What {
-        command: resume_command(&record.command),
+        command: resume_command(&record.command, session.conversation.as_deref()),
         environment: environment_of(node, &record).await?,
         name: record.name,
         directory: record.directory,

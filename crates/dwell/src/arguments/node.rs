@@ -65,6 +65,15 @@ pub(crate) struct SessionShim {
     pub(crate) directory: PathBuf,
 }
 
+/// Keeps what an agent says that it is doing.
+#[derive(Debug, Args)]
+pub(crate) struct AgentHook {
+    /// The directory of its session.
+    pub(crate) directory: PathBuf,
+    /// What it says, where that is not on the standard input.
+    pub(crate) told: Option<String>,
+}
+
 /// Shows a session of a workspace on a terminal at the far end of the standard streams.
 #[derive(Debug, Args)]
 pub(crate) struct SessionTerminal {

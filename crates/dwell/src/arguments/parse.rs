@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use dwell_api::{Code, Problem};
 use dwell_core::EnvironmentName;
+use dwell_core::agent::Agent;
 
 /// A time span as people write it: `90`, `90s`, `2m`, `1h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,14 @@ impl FromStr for Seconds {
         let number: u64 = digits.parse().map_err(|_| format!("`{digits}` is not a number"))?;
         number.checked_mul(factor).map(Self).ok_or_else(|| format!("`{text}` is too long"))
     }
+}
+
+/// A coding agent by its name.
+pub(crate) fn agent(text: &str) -> Result<&'static Agent, String> {
+    Agent::of(text).filter(|agent| agent.name == text).ok_or_else(|| {
+        let names: Vec<&str> = Agent::all().iter().map(|agent| agent.name).collect();
+        format!("no such agent; there are {}", names.join(", "))
+    })
 }
 
 /// An environment's name and everything after it, which belongs to the command. They share one

@@ -79,7 +79,11 @@ pub(crate) async fn pick(
     Ok(choose(all, name, &place.label())?)
 }
 
-fn choose(all: Vec<Session>, name: Option<&SessionName>, of: &str) -> Result<Session, Problem> {
+pub(crate) fn choose(
+    all: Vec<Session>,
+    name: Option<&SessionName>,
+    of: &str,
+) -> Result<Session, Problem> {
     let mut fitting: Vec<Session> = all
         .into_iter()
         .filter(|session| match name {

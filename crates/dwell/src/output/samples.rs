@@ -101,6 +101,8 @@ pub(crate) fn session(name: &str, environment_name: &str) -> Session {
         command: vec![name.to_owned(), "-p".to_owned(), "fix the tests".to_owned()],
         directory: "/trees/shop/a1".into(),
         agent: None,
+        state: None,
+        conversation: None,
         status: SessionStatus::Running,
         exit_code: None,
         attached: 1,

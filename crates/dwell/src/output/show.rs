@@ -174,8 +174,12 @@ pub(crate) fn sessions(all: &[Session], now: i64, style: Style) -> String {
 
 fn session_state(session: &Session) -> String {
     match (session.status, session.exit_code) {
-        (SessionStatus::Running, _) if session.restored => "running (restored)".to_owned(),
-        (SessionStatus::Running, _) => "running".to_owned(),
+        (SessionStatus::Running, _) => match (session.state, session.restored) {
+            (Some(state), true) => format!("{} (restored)", state.as_str()),
+            (Some(state), false) => state.as_str().to_owned(),
+            (None, true) => "running (restored)".to_owned(),
+            (None, false) => "running".to_owned(),
+        },
         (SessionStatus::Ended, Some(code)) => format!("ended ({code})"),
         (SessionStatus::Ended, None) => "ended".to_owned(),
         (SessionStatus::Lost, _) => "lost".to_owned(),
