@@ -12,7 +12,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use dwell_testkit::{ModelServer, Ran, TestHome, docker};
+use dwell_testkit::{ModelServer, Ran, TestHome, docker, wait_until};
 
 /// Has Claude Code, Codex and OpenCode.
 const IMAGE: &str = "dwell-test-workspace-agents";
@@ -110,4 +110,89 @@ fn opencode_edits_and_goes_on() {
     bench.write("~/.config/opencode/opencode.json", &config.to_string());
     let opencode = "OPENCODE_DISABLE_MODELS_FETCH=1 opencode run";
     works(&bench, &format!("{opencode} PROMPT"), &format!("{opencode} --continue PROMPT"));
+}
+
+impl Bench {
+    /// Settings with which Claude Code begins at once and talks to the model.
+    fn claude(&self) {
+        let key = "sk-test-of-agents-in-workspaces";
+        let settings = serde_json::json!({ "env": {
+            "ANTHROPIC_BASE_URL": self.model.url(),
+            "ANTHROPIC_API_KEY": key,
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        } });
+        self.write("~/.claude/settings.json", &settings.to_string());
+        let last: String = key.chars().skip(key.len() - 20).collect();
+        let state = serde_json::json!({
+            "hasCompletedOnboarding": true,
+            "theme": "dark",
+            "customApiKeyResponses": { "approved": [last], "rejected": [] },
+            "projects": { "/home/dev": { "hasTrustDialogAccepted": true } },
+        });
+        self.write("~/.claude.json", &state.to_string());
+    }
+
+    #[track_caller]
+    fn comes_to(&self, state: &str) {
+        let wait = ["agent", "wait", NAME, "--for", state, "--timeout", "60s"];
+        let waited = self.home.dwell(wait);
+        let log = || self.home.dwell(["logs", NAME, "--session", "claude"]).stdout;
+        assert_eq!(waited.stdout.trim(), state, "{waited:?}\n{}", log());
+    }
+}
+
+#[test]
+fn what_claude_code_does_in_a_session_is_known_and_goes_on_after_a_stop() {
+    let Some(bench) = Bench::start() else { return };
+    bench.claude();
+    let mode = ["--permission-mode", "default"];
+    bench.home.dwell(["run", "--in", NAME, "--detach", "claude"].iter().chain(&mode)).ok();
+    bench.comes_to("idle");
+    bench.home.dwell(["agent", "send", NAME, "MODEL write /home/dev/notes.txt by hand"]).ok();
+    bench.comes_to("needs_input");
+    assert!(bench.home.dwell(["sessions", NAME]).ok().contains("needs_input"));
+    assert_ne!(bench.sh("cat ~/notes.txt").code, Some(0), "nothing without the person's word");
+    bench.home.dwell(["agent", "send", "--no-enter", NAME, "1"]).ok();
+    bench.comes_to("idle");
+    assert_eq!(bench.sh("cat ~/notes.txt").ok(), "by hand");
+
+    let shown = bench.home.dwell(["sessions", NAME, "--json"]).json();
+    let conversation = shown[0]["conversation"].as_str().unwrap().to_owned();
+    bench.home.dwell(["ws", "stop", NAME]).ok();
+    bench.home.dwell(["ws", "start", NAME]).ok();
+    bench.comes_to("idle");
+    let shown = bench.home.dwell(["sessions", NAME, "--json"]).json();
+    assert_eq!((&shown[0]["restored"], &shown[0]["agent"]), (&true.into(), &"claude".into()));
+    assert!(shown[0]["command"].to_string().contains(&conversation), "{shown}");
+    bench.home.dwell(["agent", "send", NAME, "MODEL recall"]).ok();
+    wait_until(Duration::from_secs(30), "it recalls what was before the stop", || {
+        let log = bench.home.dwell(["logs", NAME, "--session", "claude"]).stdout;
+        log.contains("before: write /home/dev/notes.txt")
+    });
+    bench.home.dwell(["sessions", "kill", NAME, "claude"]).ok();
+}
+
+#[test]
+fn agents_are_listed_with_what_keeps_them_from_working() {
+    let Some(bench) = Bench::start() else { return };
+    let list = bench.home.dwell(["agent", "ls", "--in", NAME, "--json"]).json();
+    let of = |name: &str| {
+        let found = list.as_array().unwrap().iter().find(|found| found["agent"] == name);
+        found.unwrap_or_else(|| panic!("{list}")).clone()
+    };
+    for name in ["claude", "codex", "opencode"] {
+        assert!(of(name)["version"].is_string(), "{list}");
+    }
+    assert!(of("aider")["program"].is_null(), "{list}");
+    bench.write("~/.codex/auth.json", "{\"token\": \"secret\"}");
+    let doctor = bench.home.dwell(["agent", "doctor", "--in", NAME]);
+    assert_eq!(doctor.code, Some(1), "{doctor:?}");
+    assert!(doctor.stdout.contains("codex: works"), "{doctor:?}");
+    assert!(doctor.stdout.contains("claude: no key and no sign-in"), "{doctor:?}");
+    assert!(!doctor.stdout.contains("secret"));
+    let missing = bench.home.dwell(["agent", "doctor", "aider", "--in", NAME]);
+    let hint = "`dwell agent install aider --in box`";
+    assert!(missing.stdout.contains(hint), "{missing:?}");
+    let state = bench.home.dwell(["agent", "state", NAME]);
+    assert!(state.fails_with(3).contains("no agent has a session"), "{state:?}");
 }
