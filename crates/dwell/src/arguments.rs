@@ -1,7 +1,7 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
-pub(crate) mod begin;
 pub(crate) mod agent;
+pub(crate) mod begin;
 pub(crate) mod connect;
 pub(crate) mod credentials;
 pub(crate) mod environment;

@@ -92,6 +92,10 @@ impl Agent {
         }
         let moves = seen.output.is_some_and(|at| now.saturating_sub(at) < QUIET);
         match (seen.report, self.hooks) {
+            // It says that it begins before its prompt is there.
+            (Some(report), Hooks::All) if report.state == AgentState::Starting && !moves => {
+                AgentState::Idle
+            }
             (Some(report), Hooks::All) => report.state,
             (Some(report), _) => {
                 let since = seen.output.is_some_and(|at| at > report.at + SETTLING);
@@ -172,7 +176,8 @@ pub fn reported(told: &Value, at: i64) -> Option<Report> {
     let named = ["session_id", "thread-id"].into_iter().find_map(text);
     let conversation = named.filter(|id| is_identity(id));
     let state = match (text("hook_event_name"), text("type")) {
-        (Some("SessionStart" | "Stop" | "SessionEnd"), _) => AgentState::Idle,
+        (Some("SessionStart"), _) => AgentState::Starting,
+        (Some("Stop" | "SessionEnd"), _) => AgentState::Idle,
         (Some("UserPromptSubmit" | "PreToolUse" | "PostToolUse"), _) => AgentState::Working,
         // After a minute without a task it says that it waits for one.
         (Some("Notification"), _) if text("notification_type") == Some("idle_prompt") => {
@@ -215,6 +220,10 @@ mod tests {
         let asks = report(AgentState::NeedsInput, 10 * S);
         let seen = Seen { report: Some(&asks), output: Some(3599 * S), ..Seen::default() };
         assert_eq!(claude.state(&seen, 3600 * S), AgentState::NeedsInput);
+        let begins = report(AgentState::Starting, 10 * S);
+        let seen = Seen { report: Some(&begins), output: Some(11 * S), ..Seen::default() };
+        assert_eq!(claude.state(&seen, 12 * S), AgentState::Starting);
+        assert_eq!(claude.state(&seen, 15 * S), AgentState::Idle);
         let silent = Seen { output: Some(2 * S), ..Seen::default() };
         assert_eq!(claude.state(&silent, S), AgentState::Starting);
         assert_eq!(claude.state(&silent, 60 * S), AgentState::NeedsInput, "it asks for trust");
