@@ -152,7 +152,8 @@ fn what_claude_code_does_in_a_session_is_known_and_goes_on_after_a_stop() {
     bench.comes_to("needs_input");
     assert!(bench.home.dwell(["sessions", NAME]).ok().contains("needs_input"));
     assert_ne!(bench.sh("cat ~/notes.txt").code, Some(0), "nothing without the person's word");
-    bench.home.dwell(["agent", "send", "--no-enter", NAME, "1"]).ok();
+    // Enter alone takes what is offered first.
+    bench.home.dwell(["agent", "send", NAME, ""]).ok();
     bench.comes_to("idle");
     assert_eq!(bench.sh("cat ~/notes.txt").ok(), "by hand");
 
