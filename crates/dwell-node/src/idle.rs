@@ -190,6 +190,7 @@ async fn one(node: &Arc<Node>, it: &Workspace) -> i64 {
         track.ledger.ask_at(&policy, asked).is_some_and(|at| at <= track.ledger.clock())
     });
     if asks {
+        look::agents(node, it).await;
         look::inside(node, it).await;
     }
     let due = node.track(&it.id, |track| match track.ledger.decide(&policy) {

@@ -21,6 +21,8 @@ use tokio::io::AsyncReadExt;
 const IMAGE: &str = "debian:bookworm";
 /// The same with an ssh server.
 const SERVER: &str = "dwell-test-workspace";
+/// One with tmux.
+const SESSIONS: &str = "dwell-test-workspace-image";
 const SOON: Duration = Duration::from_secs(40);
 
 fn home() -> TestHome {
@@ -192,6 +194,40 @@ fn one_that_works_is_not_put_to_sleep() {
     for name in ["task", "output", "processor", "kept"] {
         becomes(&home, name, "frozen");
     }
+}
+
+#[test]
+fn an_agent_that_says_that_it_works_holds_it_and_one_that_waits_for_a_while() {
+    if !has(SESSIONS) {
+        return;
+    }
+    let home = home();
+    create(&home, "box", SESSIONS);
+    let agent = "printf '#!/bin/sh\nsleep 1000\n' > /usr/local/bin/claude; \
+                 chmod +x /usr/local/bin/claude";
+    home.dwell(["ws", "exec", "-u", "root", "box", "sh", "-c", agent]).ok();
+    home.dwell(["run", "--in", "box", "--detach", "--name", "agent", "--", "claude"]).ok();
+    let id = show(&home, "box")["id"].as_str().unwrap().to_owned();
+    // What its hooks leave; it shows nothing.
+    let says = |state: &str| {
+        let sessions = home.state().join("workspaces").join(&id).join("sessions");
+        let all = std::fs::read_dir(sessions).unwrap();
+        let place = all.flatten().map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        let text = format!("{{\"state\":\"{state}\",\"at\":{}}}", now.as_micros());
+        std::fs::write(place.join("agent.json"), text).unwrap();
+    };
+    says("working");
+    idle(&home, "box", ["--freeze-after", "4s", "--needs-input", "2s", "--stop-after", "off"]);
+    let until = Instant::now() + Duration::from_secs(16);
+    while Instant::now() < until {
+        assert_eq!(status(&home, "box"), "running", "{}", idle(&home, "box", []));
+        std::thread::sleep(Duration::from_millis(500));
+    }
+    let held = idle(&home, "box", [])["held"].as_array().unwrap().clone();
+    assert!(held.iter().any(|held| held["kind"] == "agent"), "{held:?}");
+    says("needs_input");
+    becomes(&home, "box", "frozen");
 }
 
 #[test]

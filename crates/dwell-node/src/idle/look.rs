@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use dwell_api::session::SessionStatus;
 use dwell_api::{Code, Problem};
-use dwell_core::idle::Signs;
+use dwell_core::agent::AgentState;
+use dwell_core::idle::{Signs, Source};
 use dwell_core::workspace::{GIVEN, Workspace};
 
 use crate::node::Node;
 use crate::problem::OrProblem;
+use crate::session::Place;
 use crate::workspace::{self, BINARY};
 
 /// How long it may take to answer.
@@ -35,6 +38,28 @@ pub(super) async fn inside(node: &Node, it: &Workspace) {
                 track.asked = Some((Signs::default(), at));
             }
         }
+    });
+}
+
+/// What agents in its sessions say of themselves, or show.
+pub(super) async fn agents(node: &Node, it: &Workspace) {
+    let all = match node.sessions_at(&Place::from(it.clone())).await {
+        Ok(all) => all,
+        Err(problem) => {
+            return tracing::warn!(%problem, workspace = %it.name, "its agents were not asked");
+        }
+    };
+    let is = |wanted| {
+        let running = all.iter().filter(|session| session.status == SessionStatus::Running);
+        running.filter_map(|session| session.state).any(|state| state == wanted)
+    };
+    let works = is(AgentState::Working);
+    let waits = is(AgentState::NeedsInput);
+    let now = node.now();
+    node.track(&it.id, |track| {
+        track.ledger.tick(now);
+        track.ledger.see(Source::Agent, works);
+        track.ledger.see(Source::NeedsInput, waits);
     });
 }
 
