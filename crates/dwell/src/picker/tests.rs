@@ -171,6 +171,7 @@ fn the_sessions_are_seen() {
 
 
 
+
      ↑/↓ move · enter attach · n new · x end · / filter · esc back · q quit
     ");
 }
