@@ -13,9 +13,21 @@ for at in $(seq 50); do
 done
 
 frame() {
-    # `script` gives it a terminal; what was drawn is read until the rows are there.
-    script -qfc "stty rows 60 cols 80; exec $DWELL connect" /dev/null < <(exec sleep 9) 2>/dev/null |
-        grep -qm1 'q quit'
+    local shown=''
+    coproc SCREEN { exec script -qfc "stty rows 60 cols 80; exec $DWELL connect" /dev/null 2>/dev/null; }
+    exec {screen}<&"${SCREEN[0]}" {keys}>&"${SCREEN[1]}"
+    # The last word of the last line.
+    until [[ $shown == *' qui' ]]; do
+        IFS= read -r -d t -t 9 -u "$screen" shown || return 1
+    done
+}
+
+clean_frame() {
+    local process=$SCREEN_PID
+    printf q >&"$keys"
+    cat <&"$screen" >/dev/null
+    wait "$process" || true
+    exec {keys}>&- {screen}<&-
 }
 
 bench_section "Connect"

@@ -50,6 +50,7 @@ Agents and sessions:
   attach       Attach the terminal to a session
   sessions     List sessions, or end one
   send         Type text into a session
+  agent        Coding agents: which are there, what they are doing
 
 An agent at work on this project, in a workspace of its own:
   claude       Have Claude Code work on the project that you are in

@@ -75,6 +75,7 @@ impl EditorName {
 
 /// Reach a workspace through a tunnel of an editor's maker
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  dwell tunnel code box")]
 pub(crate) struct Tunnel {
     #[command(subcommand)]
     pub(crate) action: TunnelAction,
