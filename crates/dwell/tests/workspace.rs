@@ -203,8 +203,7 @@ fn two_workspaces_do_not_reach_each_other_nor_the_node() {
     let ports =
         docker(["inspect", "-f", "{{json .NetworkSettings.Ports}}", &container(&home, "one")]);
     assert!(!ports.ok().contains("HostPort"), "{ports:?}");
-    let found =
-        "find / -xdev -name '*.sock' -not -path '/run/user/1000/*' 2>/dev/null; ls /var/run/docker.sock 2>/dev/null; true";
+    let found = "find / -xdev -name '*.sock' -not -path '/run/user/1000/*' 2>/dev/null; ls /var/run/docker.sock 2>/dev/null; true";
     assert_eq!(sh(&home, "two", found).ok(), "", "no socket is in it");
     let writes = home.dwell(["ws", "exec", "-u", "root", "two", "touch", "/run/dwell/x"]);
     assert_ne!(writes.code, Some(0), "what the node gives cannot be written: {writes:?}");

@@ -198,8 +198,10 @@ fn twenty_freezes_lose_nothing() {
 fn after_a_stop_what_can_go_on_is_restored() {
     let home = home();
     create(&home, "box");
-    let agent = "mkdir -p ~/.local/bin; cd ~/.local/bin; \
-                 printf '#!/bin/sh\\necho \"agent $*\"\\nexec sleep 1000\\n' > claude; chmod +x claude";
+    // What dwell adds to a command line of Claude Code is not its business.
+    let agent = "mkdir -p ~/.local/bin; cd ~/.local/bin; printf '#!/bin/sh\\n\
+                 [ \"$1\" != --settings ] || shift 2\\necho \"agent $*\"\\n\
+                 exec sleep 1000\\n' > claude; chmod +x claude";
     home.dwell(["ws", "exec", "box", "--", "sh", "-c", agent]).ok();
     home.dwell(["run", "--in", "box", "-d", "--", "claude", "--model", "opus", "fix it"]).ok();
     home.dwell(["run", "--in", "box", "-d", "--name", "shell"]).ok();
