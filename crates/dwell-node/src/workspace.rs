@@ -67,6 +67,7 @@ pub(crate) use tree::with_tree;
 const RECORD_FILE: &str = "workspace.json";
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
+type Guard = tokio::sync::OwnedMutexGuard<()>;
 
 /// What workspaces share: one operation each at a time.
 #[derive(Default)]
@@ -103,6 +104,15 @@ pub(crate) async fn find(node: &Node, name: &str) -> Result<Workspace, Problem> 
         Problem::new(Code::NotFound, format!("there is no workspace `{name}`"))
             .hint(format!("`dwell ws ls` lists them; `dwell ws create {name}` makes one"))
     })
+}
+
+/// The workspace with a name or an identity as it is once nobody else acts on it, and until the
+/// guard is dropped.
+async fn held(node: &Node, name: &str) -> Result<(Guard, Workspace), Problem> {
+    let id = find(node, name).await?.id;
+    let guard = node.workspaces.lock(id.as_str()).lock_owned().await;
+    let it = find(node, id.as_str()).await?;
+    Ok((guard, it))
 }
 
 /// The workspace that has a name now.

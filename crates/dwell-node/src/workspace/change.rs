@@ -10,7 +10,7 @@ use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
 use super::create::{container, limits, refuse_taken, resources, start};
 use super::remake::remake;
 use super::{
-    docker, find, given, hook, network, outcome, refuse_unfinished, save, settings, state, tree,
+    docker, given, held, hook, network, outcome, refuse_unfinished, save, settings, state, tree,
 };
 use crate::node::Node;
 use crate::operation::Operation;
@@ -23,10 +23,7 @@ pub(crate) async fn change(
     name: &str,
     change: Change,
 ) -> Result<Outcome, Problem> {
-    let found = find(node, name).await?;
-    let lock = node.workspaces.lock(found.id.as_str());
-    let _held = lock.lock().await;
-    let mut it = find(node, found.id.as_str()).await?;
+    let (_held, mut it) = held(node, name).await?;
     refuse_unfinished(&it)?;
     let (changed, summary) = match change {
         Change::Start | Change::Resume => wake(node, operation, &mut it).await?,

@@ -11,7 +11,7 @@ use dwell_core::observed::label;
 use dwell_core::workspace::{Desired, Kept, Workspace};
 
 use super::copy;
-use super::{find, losses, save};
+use super::{held, losses, save};
 use crate::forward;
 use crate::node::Node;
 use crate::operation::fault;
@@ -27,10 +27,7 @@ pub(crate) async fn destroy(
     name: &str,
     request: DestroyWorkspace,
 ) -> Result<Outcome, Problem> {
-    let found = find(node, name).await?;
-    let lock = node.workspaces.lock(found.id.as_str());
-    let _held = lock.lock().await;
-    let mut it = find(node, found.id.as_str()).await?;
+    let (_held, mut it) = held(node, name).await?;
     if it.making {
         forget(node, &it).await?;
         return Ok(gone(format!("`{}` was never finished, and is gone", it.name)));

@@ -11,7 +11,7 @@ use dwell_core::settings::{PushSettings, PushedSettings};
 use dwell_core::workspace::{GIVEN, HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 
-use super::{find, given, refuse_unfinished, state};
+use super::{given, held, refuse_unfinished, state};
 use crate::facts::write;
 use crate::node::Node;
 use crate::problem::{OrProblem, file};
@@ -27,10 +27,7 @@ pub(crate) async fn push(
     name: &str,
     request: PushSettings,
 ) -> Result<PushedSettings, Problem> {
-    let found = find(node, name).await?;
-    let lock = node.workspaces.lock(found.id.as_str());
-    let _held = lock.lock().await;
-    let it = find(node, found.id.as_str()).await?;
+    let (_held, it) = held(node, name).await?;
     refuse_unfinished(&it)?;
     if state(node, &it).await? == Some(State::Running) {
         let pushed = put(node, &it, &request).await?;

@@ -9,7 +9,7 @@ use dwell_core::workspace::{Desired, Snapshot, Workspace};
 use dwell_core::{Generation, SnapshotName, WorkspaceId};
 
 use super::create::{finish_making, refuse_taken};
-use super::{copy, find, outcome, refuse_unfinished, replace, save};
+use super::{copy, find, held, outcome, refuse_unfinished, replace, save};
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
 use crate::problem::OrProblem;
@@ -37,10 +37,7 @@ pub(crate) async fn create(
     name: &str,
     request: CreateSnapshot,
 ) -> Result<Outcome, Problem> {
-    let found = find(node, name).await?;
-    let lock = node.workspaces.lock(found.id.as_str());
-    let _held = lock.lock().await;
-    let mut it = find(node, found.id.as_str()).await?;
+    let (_held, mut it) = held(node, name).await?;
     refuse_unfinished(&it)?;
     let number = it.next_snapshot();
     let name = match request.name {
@@ -140,10 +137,7 @@ pub(crate) async fn remove(
     name: &str,
     snapshot: &SnapshotName,
 ) -> Result<Outcome, Problem> {
-    let found = find(node, name).await?;
-    let lock = node.workspaces.lock(found.id.as_str());
-    let _held = lock.lock().await;
-    let mut it = find(node, found.id.as_str()).await?;
+    let (_held, mut it) = held(node, name).await?;
     refuse_unfinished(&it)?;
     let gone = require(&it, snapshot)?;
     it.snapshots.retain(|snapshot| snapshot.number != gone.number);
@@ -159,10 +153,7 @@ pub(crate) async fn restore(
     name: &str,
     snapshot: &SnapshotName,
 ) -> Result<Outcome, Problem> {
-    let found = find(node, name).await?;
-    let lock = node.workspaces.lock(found.id.as_str());
-    let _held = lock.lock().await;
-    let mut it = find(node, found.id.as_str()).await?;
+    let (_held, mut it) = held(node, name).await?;
     refuse_unfinished(&it)?;
     let wanted = require(&it, snapshot)?;
     let (image, home) = (it.snapshot_image(wanted.number), it.snapshot_home(wanted.number));

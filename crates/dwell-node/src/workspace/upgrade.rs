@@ -12,7 +12,7 @@ use dwell_core::workspace::{ImageRef, Workspace};
 use dwell_drivers::process::Program;
 
 use super::create::require_image;
-use super::{current, find, outcome, refuse_unfinished, replace, save};
+use super::{current, find, held, outcome, refuse_unfinished, replace, save};
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -74,10 +74,7 @@ pub(crate) async fn upgrade(
     name: &str,
     wanted: Upgrade,
 ) -> Result<Outcome, Problem> {
-    let found = find(node, name).await?;
-    let lock = node.workspaces.lock(found.id.as_str());
-    let _held = lock.lock().await;
-    let mut it = find(node, found.id.as_str()).await?;
+    let (_held, mut it) = held(node, name).await?;
     let plan = plan(node, it.id.as_str(), wanted).await?;
     if !plan.changes {
         let summary = format!("`{}` is made of `{}` as it is now already", it.name, plan.new_image);
