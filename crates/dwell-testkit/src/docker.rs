@@ -53,3 +53,12 @@ fn on(engine: Option<&str>, arguments: &[&str]) -> Ran {
     }
     run(command.args(arguments), Duration::from_secs(120))
 }
+
+/// Whether the engine has the image; says that the test is skipped where it does not.
+pub fn has_image(image: &str) -> bool {
+    let there = docker(["image", "inspect", "--format", "ok", image]).code == Some(0);
+    if !there {
+        eprintln!("skipped: this takes the image {image}");
+    }
+    there
+}

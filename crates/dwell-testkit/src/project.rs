@@ -9,6 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use crate::process::{Ran, run};
 
+/// A compose project with one service that does nothing.
+pub const IDLE: &str = "services:
+  web:
+    image: busybox
+    init: true
+    stop_grace_period: 1s
+    command: sleep infinity
+";
+
 /// A directory with a compose project, made file by file.
 pub struct Project {
     path: PathBuf,

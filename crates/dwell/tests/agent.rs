@@ -12,7 +12,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use dwell_testkit::{ModelServer, Ran, TestHome, docker, wait_until};
+use dwell_testkit::{ModelServer, Ran, TestHome, has_image, wait_until};
 
 /// Has Claude Code, Codex and OpenCode.
 const IMAGE: &str = "dwell-test-workspace-agents";
@@ -27,8 +27,7 @@ struct Bench {
 impl Bench {
     /// `None` where the image is not there.
     fn start() -> Option<Self> {
-        if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
-            eprintln!("skipped: this takes the image {IMAGE}");
+        if !has_image(IMAGE) {
             return None;
         }
         let home = TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(Duration::from_secs(120));

@@ -13,7 +13,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use dwell_testkit::{ModelServer, Project, TestHome, docker, run, wait_until};
+use dwell_testkit::{IDLE, ModelServer, Project, TestHome, has_image, run, wait_until};
 use serde_json::{Value, json};
 
 /// Has no agent.
@@ -21,14 +21,6 @@ const PLAIN: &str = "dwell-test-workspace-image";
 /// Has Claude Code.
 const IMAGE: &str = "dwell-test-workspace-agents";
 const LIMIT: Duration = Duration::from_secs(60);
-const LAB: &str = "services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 1s
-    command: sleep infinity
-";
-
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(Duration::from_secs(120))
 }
@@ -51,7 +43,7 @@ fn transcript(home: &TestHome, workspace: &str) -> String {
 #[test]
 fn what_is_there_is_used_and_returned_to() {
     let home = home();
-    let lab = home.project("notes").compose(LAB);
+    let lab = home.project("notes").compose(IDLE);
     in_git(&home, &lab);
     // A stand-in for the agent, so that none has to be installed.
     let agent = "printf '#!/bin/sh\\necho at $PWD: $*\\nread line; echo told $line; sleep 1000\\n' \
@@ -75,12 +67,11 @@ fn what_is_there_is_used_and_returned_to() {
 
 #[test]
 fn claude_code_edits_in_a_session_and_goes_on_after_a_stop() {
-    if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
-        eprintln!("skipped: this takes the image {IMAGE}");
+    if !has_image(IMAGE) {
         return;
     }
     let home = home();
-    let lab = home.project("lab").compose(LAB);
+    let lab = home.project("lab").compose(IDLE);
     in_git(&home, &lab);
     home.dwell_in(&lab, ["up", "claude"]).ok();
     let create = ["ws", "create", "lab-claude", "--image", IMAGE, "--env", "lab/claude"];

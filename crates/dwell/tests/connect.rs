@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use dwell_testkit::{Terminal, TestHome, docker, run};
+use dwell_testkit::{Terminal, TestHome, has_image, run};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const IMAGE: &str = "debian:bookworm";
@@ -108,8 +108,7 @@ fn workspaces_are_chosen_made_stopped_and_destroyed() {
 
 #[test]
 fn sessions_are_begun_attached_to_left_and_ended() {
-    if docker(["image", "inspect", "--format", "ok", WITH_TMUX]).code != Some(0) {
-        eprintln!("skipped: this takes the image {WITH_TMUX}");
+    if !has_image(WITH_TMUX) {
         return;
     }
     let home = home(&[]);

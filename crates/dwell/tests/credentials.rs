@@ -11,7 +11,7 @@
 use std::fs;
 use std::time::Duration;
 
-use dwell_testkit::{Ran, TestHome, docker, wait_until};
+use dwell_testkit::{TestHome, docker, sh, wait_until};
 
 const IMAGE: &str = "debian:bookworm";
 const FILE: &str = "~/.claude/.credentials.json";
@@ -19,11 +19,6 @@ const FILE: &str = "~/.claude/.credentials.json";
 fn create(home: &TestHome, name: &str, more: &[&str]) {
     let args = ["ws", "create", name, "--image", IMAGE, "--class", "cpu=1,mem=512m"];
     home.dwell([&args, more].concat()).ok();
-}
-
-#[track_caller]
-fn sh(home: &TestHome, name: &str, line: &str) -> Ran {
-    home.dwell(["ws", "exec", name, "--", "sh", "-c", line])
 }
 
 /// Waits until a workspace has this sign-in, through the link.

@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use dwell_testkit::{Ran, TestHome, docker, wait_until};
+use dwell_testkit::{Ran, TestHome, docker, has_image, wait_until};
 
 /// The workspace image's Docker variant, without agents.
 const IMAGE: &str = "dwell-test-workspace-docker";
@@ -28,8 +28,7 @@ const COMPOSE: &str = "services:
 ";
 
 fn home() -> Option<TestHome> {
-    if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
-        eprintln!("skipped: this takes the image {IMAGE}");
+    if !has_image(IMAGE) {
         return None;
     }
     Some(TestHome::new(env!("CARGO_BIN_EXE_dwell")))

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use dwell_api::remote::DIAL;
 use dwell_api::workspace::WorkspaceDial;
 use dwell_api::{Client, endpoint};
-use dwell_testkit::{Ran, Terminal, TestHome, docker, wait_until};
+use dwell_testkit::{Terminal, TestHome, docker, has_image, sh, show, wait_until};
 use tokio::io::AsyncReadExt;
 
 const IMAGE: &str = "debian:bookworm";
@@ -33,10 +33,6 @@ fn create(home: &TestHome, name: &str, image: &str) {
     home.dwell(["ws", "create", name, "--image", image, "--class", "cpu=1,mem=512m"]).ok();
 }
 
-fn show(home: &TestHome, name: &str) -> serde_json::Value {
-    home.dwell(["ws", "show", name, "--json"]).json()
-}
-
 fn status(home: &TestHome, name: &str) -> String {
     show(home, name)["status"].as_str().unwrap().to_owned()
 }
@@ -47,22 +43,9 @@ fn idle<const N: usize>(home: &TestHome, name: &str, settings: [&str; N]) -> ser
     home.dwell(words).json()
 }
 
-fn sh(home: &TestHome, name: &str, line: &str) -> Ran {
-    home.dwell(["ws", "exec", name, "--", "sh", "-c", line])
-}
-
 #[track_caller]
 fn becomes(home: &TestHome, name: &str, wanted: &str) {
     wait_until(SOON, &format!("{name} is {wanted}"), || status(home, name) == wanted);
-}
-
-/// Whether the image is there; says so where it is not.
-fn has(image: &str) -> bool {
-    let there = docker(["image", "inspect", "--format", "ok", image]).code == Some(0);
-    if !there {
-        eprintln!("skipped: this takes the image {image}");
-    }
-    there
 }
 
 /// A command that goes on until it is dropped.
@@ -109,7 +92,7 @@ fn engine_time() -> String {
 
 #[test]
 fn one_that_nobody_uses_is_frozen_then_stopped_and_woken_by_who_asks() {
-    if !has(SERVER) {
+    if !has_image(SERVER) {
         return;
     }
     let home = home();
@@ -156,7 +139,7 @@ fn one_that_nobody_uses_is_frozen_then_stopped_and_woken_by_who_asks() {
 
 #[test]
 fn one_that_works_is_not_put_to_sleep() {
-    if !has(SERVER) {
+    if !has_image(SERVER) {
         return;
     }
     let home = home();
@@ -198,7 +181,7 @@ fn one_that_works_is_not_put_to_sleep() {
 
 #[test]
 fn an_agent_that_says_that_it_works_holds_it_and_one_that_waits_for_a_while() {
-    if !has(SESSIONS) {
+    if !has_image(SESSIONS) {
         return;
     }
     let home = home();
@@ -330,7 +313,7 @@ fn dial_all(home: &TestHome, name: &str, port: u16, count: usize) -> usize {
 
 #[test]
 fn a_hundred_at_once_wake_it_once() {
-    if !has(SERVER) {
+    if !has_image(SERVER) {
         return;
     }
     let home = home();

@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 use std::time::Duration;
 
-use dwell_testkit::{Answer, TestHome, docker, http, labelled, wait_until};
+use dwell_testkit::{Answer, IDLE, TestHome, docker, http, labelled, wait_until};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SHOP: &str = "services:
@@ -38,14 +38,6 @@ const SHOP: &str = "services:
       - -c
       - 'read line; printf \"HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n\"; exec cat'
 ";
-const LAB: &str = "services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 1s
-    command: sleep infinity
-";
-
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell"))
 }
@@ -161,9 +153,9 @@ fn through_the_proxy(home: &TestHome) {
 #[test]
 fn a_short_name_is_answered_only_while_it_means_one_thing() {
     let home = home();
-    let one = home.project("one").compose(LAB);
-    let two = home.project("two").compose(LAB).file("dwell.toml", "dns_suffix = 'corp'\n");
-    let three = home.project("three").compose(LAB);
+    let one = home.project("one").compose(IDLE);
+    let two = home.project("two").compose(IDLE).file("dwell.toml", "dns_suffix = 'corp'\n");
+    let three = home.project("three").compose(IDLE);
     home.dwell_in(&one, ["up", "a1"]).ok();
     home.dwell_in(&two, ["up", "a1"]).ok();
     let first = container(&home, "one", "web").1;
@@ -189,7 +181,7 @@ fn a_short_name_is_answered_only_while_it_means_one_thing() {
 #[test]
 fn a_suffix_that_belongs_to_others_is_refused() {
     let home = home();
-    let shop = home.project("shop").compose(LAB).file("dwell.toml", "dns_suffix = 'local'\n");
+    let shop = home.project("shop").compose(IDLE).file("dwell.toml", "dns_suffix = 'local'\n");
     let refused = home.dwell_in(&shop, ["up", "a1"]);
     assert!(refused.code != Some(0) && refused.stderr.contains("local"), "{refused:?}");
     assert_eq!(home.dwell(["ls", "--all", "-q"]).ok(), "");

@@ -13,15 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use dwell_testkit::{TestHome, http, wait_until};
-
-const IDLE: &str = "services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 1s
-    command: sleep infinity
-";
+use dwell_testkit::{IDLE, TestHome, http, wait_until};
 
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell"))

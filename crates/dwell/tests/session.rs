@@ -14,24 +14,16 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use dwell_testkit::{Project, Terminal, TestHome, run, wait_until};
+use dwell_testkit::{IDLE, Project, Terminal, TestHome, run, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 
 const LIMIT: Duration = Duration::from_secs(20);
-const LAB: &str = "services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 1s
-    command: sleep infinity
-";
-
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell"))
 }
 
 fn lab(home: &TestHome) -> Project {
-    let lab = home.project("lab").compose(LAB);
+    let lab = home.project("lab").compose(IDLE);
     home.dwell_in(&lab, ["up", "a1"]).ok();
     lab
 }
@@ -63,7 +55,7 @@ fn kill_daemon(home: &TestHome) {
 #[test]
 fn without_a_terminal_output_and_code_are_passed_on() {
     let home = home();
-    let lab = home.project("lab").compose(LAB);
+    let lab = home.project("lab").compose(IDLE);
     let script =
         "echo out; pwd; echo $DWELL_ENV $CILO_ENV $DWELL_PROJECT $GIVEN; echo $WEB_HOST; exit 7";
     let ran = home.dwell_in(&lab, ["run", "--env", "GIVEN=x y", "sh", "a1", "-c", script]);

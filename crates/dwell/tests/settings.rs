@@ -15,7 +15,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use dwell_testkit::{Ran, TestHome, docker, run, wait_until};
+use dwell_testkit::{TestHome, docker, has_image, run, sh, wait_until};
 use serde_json::Value;
 
 const IMAGE: &str = "debian:bookworm";
@@ -56,11 +56,6 @@ fn put(home: &TestHome, path: &str, text: &str) {
 
 fn create(home: &TestHome, name: &str) {
     home.dwell(["ws", "create", name, "--image", IMAGE, "--class", "cpu=1,mem=512m"]).ok();
-}
-
-#[track_caller]
-fn sh(home: &TestHome, name: &str, line: &str) -> Ran {
-    home.dwell(["ws", "exec", name, "--", "sh", "-c", line])
 }
 
 fn push(home: &TestHome, more: &[&str]) -> Value {
@@ -255,8 +250,7 @@ impl Drop for Repositories {
 #[test]
 fn dotfiles_are_installed_after_settings() {
     const SERVER: &str = "dwell-test-workspace";
-    if docker(["image", "inspect", "--format", "ok", SERVER]).code != Some(0) {
-        eprintln!("skipped: this takes the image {SERVER}");
+    if !has_image(SERVER) {
         return;
     }
     let home = TestHome::new(env!("CARGO_BIN_EXE_dwell"));

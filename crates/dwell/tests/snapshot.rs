@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use dwell_testkit::{Ran, TestHome, docker, labelled, wait_until};
+use dwell_testkit::{Ran, TestHome, docker, has_image, labelled, show, wait_until};
 
 const IMAGE: &str = "debian:bookworm";
 /// Another image of the same family, with more packages.
@@ -27,10 +27,6 @@ fn create(home: &TestHome, name: &str) {
 #[track_caller]
 fn sh(home: &TestHome, name: &str, line: &str) -> Ran {
     home.dwell(["ws", "exec", "-u", "root", name, "--", "sh", "-c", line])
-}
-
-fn show(home: &TestHome, name: &str) -> serde_json::Value {
-    home.dwell(["ws", "show", name, "--json"]).json()
 }
 
 /// Everything in Docker that belongs to a workspace: containers, volumes and images.
@@ -129,8 +125,7 @@ fn snapshots_leave_what_sleeps_asleep_and_are_kept_with_the_home() {
 
 #[test]
 fn an_upgrade_is_planned_keeps_the_home_and_runs_the_setup_again() {
-    if docker(["image", "inspect", "--format", "ok", OTHER]).code != Some(0) {
-        eprintln!("skipped: this takes the image {OTHER}");
+    if !has_image(OTHER) {
         return;
     }
     let home = home();

@@ -11,7 +11,7 @@
 use std::fs;
 use std::time::Duration;
 
-use dwell_testkit::{Ran, TestHome, docker, run, wait_until};
+use dwell_testkit::{Ran, TestHome, has_image, run, wait_until};
 
 /// Debian with an ssh server, sudo and git.
 const IMAGE: &str = "dwell-test-workspace";
@@ -19,8 +19,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A home with a workspace of that image; `None` where there is no such image.
 fn home() -> Option<TestHome> {
-    if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
-        eprintln!("skipped: this takes the image {IMAGE}");
+    if !has_image(IMAGE) {
         return None;
     }
     let home = TestHome::new(env!("CARGO_BIN_EXE_dwell"));

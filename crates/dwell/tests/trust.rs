@@ -10,19 +10,11 @@
 
 use std::fs;
 
-use dwell_testkit::TestHome;
+use dwell_testkit::{IDLE, TestHome};
 
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell"))
 }
-
-const IDLE: &str = "services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 1s
-    command: sleep infinity
-";
 
 #[test]
 fn hooks_run_only_as_they_were_trusted() {

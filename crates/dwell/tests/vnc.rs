@@ -13,7 +13,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use dwell_testkit::{TestHome, docker, http, run, wait_until};
+use dwell_testkit::{TestHome, has_image, http, run, wait_until};
 
 /// The desktop variant without agents.
 const IMAGE: &str = "dwell-test-desktop";
@@ -21,8 +21,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 
 /// A home with a workspace of that image; `None` where there is no such image.
 fn home() -> Option<TestHome> {
-    if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
-        eprintln!("skipped: this takes the image {IMAGE}");
+    if !has_image(IMAGE) {
         return None;
     }
     let home = TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(LIMIT);

@@ -11,15 +11,7 @@
 use std::fs;
 use std::path::Path;
 
-use dwell_testkit::{TestHome, git};
-
-const IDLE: &str = "services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 1s
-    command: sleep infinity
-";
+use dwell_testkit::{IDLE, TestHome, git};
 
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell"))

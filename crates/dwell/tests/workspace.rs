@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use dwell_testkit::{Ran, TestHome, docker, labelled, wait_until};
+use dwell_testkit::{TestHome, docker, has_image, labelled, sh, show, wait_until};
 
 const IMAGE: &str = "debian:bookworm";
 /// The same with an ssh server, sudo and git.
@@ -26,25 +26,6 @@ fn create(home: &TestHome, name: &str) {
 
 fn create_server(home: &TestHome, name: &str) {
     home.dwell(["ws", "create", name, "--image", SERVER, "--class", "cpu=1,mem=512m"]).ok();
-}
-
-/// Runs a line of shell in a workspace.
-#[track_caller]
-fn sh(home: &TestHome, name: &str, line: &str) -> Ran {
-    home.dwell(["ws", "exec", name, "--", "sh", "-c", line])
-}
-
-fn show(home: &TestHome, name: &str) -> serde_json::Value {
-    home.dwell(["ws", "show", name, "--json"]).json()
-}
-
-/// Whether the image is there; says so where it is not.
-fn has(image: &str) -> bool {
-    let there = docker(["image", "inspect", "--format", "ok", image]).code == Some(0);
-    if !there {
-        eprintln!("skipped: this takes the image {image}");
-    }
-    there
 }
 
 #[test]
@@ -268,7 +249,7 @@ fn a_workspace_that_joined_reaches_services_by_name() {
 
 #[test]
 fn the_first_process_reaps_supervises_and_ends_in_time() {
-    if !has(SERVER) {
+    if !has_image(SERVER) {
         return;
     }
     let home = home();
@@ -334,7 +315,7 @@ fn what_cannot_be_made_says_what_to_do() {
 
 #[test]
 fn work_that_is_nowhere_else_is_told_before_it_is_lost() {
-    if !has(SERVER) {
+    if !has_image(SERVER) {
         return;
     }
     let home = home();

@@ -12,25 +12,17 @@
 use std::fs;
 use std::time::Duration;
 
-use dwell_testkit::{Project, Ran, TestHome, docker, run, wait_until};
+use dwell_testkit::{IDLE, Project, Ran, TestHome, docker, run, wait_until};
 
 const IMAGE: &str = "dwell-test-workspace-image";
 const LIMIT: Duration = Duration::from_secs(30);
-const LAB: &str = "services:
-  web:
-    image: busybox
-    init: true
-    stop_grace_period: 1s
-    command: sleep infinity
-";
-
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell"))
 }
 
 /// A project in git with an environment `red` of it.
 fn lab(home: &TestHome) -> Project {
-    let lab = home.project("lab").compose(LAB);
+    let lab = home.project("lab").compose(IDLE);
     fs::write(lab.path().join("file"), "first\n").unwrap();
     let git = "git init -q -b main . && git add -A && \
                git -c user.name=n -c user.email=e@x commit -qm first";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dwell_testkit::{HostPlan, Ran, docker, wait_until};
+use dwell_testkit::{HostPlan, Ran, has_image, wait_until};
 use serde_json::Value;
 
 use crate::bench::Bench;
@@ -24,17 +24,9 @@ fn create(bench: &Bench, name: &str, node: &str) -> Ran {
     bench.home.dwell(arguments)
 }
 
-fn has_image() -> bool {
-    let there = docker(["image", "inspect", "--format", "ok", IMAGE]).code == Some(0);
-    if !there {
-        eprintln!("skipped: this takes the image {IMAGE}");
-    }
-    there
-}
-
 #[test]
 fn a_workspace_on_a_node_is_used_as_one_that_is_here() {
-    if !has_image() {
+    if !has_image(IMAGE) {
         return;
     }
     let Some(bench) = Bench::start([HostPlan::new("one").images([IMAGE])]) else { return };
@@ -82,7 +74,7 @@ fn a_workspace_on_a_node_is_used_as_one_that_is_here() {
 
 #[test]
 fn a_name_that_two_nodes_have_is_told_apart_by_identity() {
-    if !has_image() {
+    if !has_image(IMAGE) {
         return;
     }
     let plans = ["one", "two"].map(|name| HostPlan::new(name).images([IMAGE]));
@@ -129,7 +121,7 @@ fn an_image_is_built_by_the_engine_of_the_node_that_it_is_for() {
 
 #[test]
 fn workspaces_are_kept_apart_also_while_the_engine_does_not() {
-    if !has_image() {
+    if !has_image(IMAGE) {
         return;
     }
     let Some(bench) = Bench::start([HostPlan::new("one").images([IMAGE])]) else { return };
