@@ -129,18 +129,7 @@ impl FromStr for Pool {
     }
 }
 
-impl TryFrom<String> for Pool {
-    type Error = PoolError;
-    fn try_from(text: String) -> Result<Self, PoolError> {
-        text.parse()
-    }
-}
-
-impl From<Pool> for String {
-    fn from(pool: Pool) -> Self {
-        pool.to_string()
-    }
-}
+crate::text::as_text!(Pool);
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

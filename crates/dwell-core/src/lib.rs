@@ -28,6 +28,7 @@ pub mod published;
 pub mod remote;
 pub mod resolver;
 pub mod settings;
+mod text;
 pub mod tree;
 pub mod trust;
 pub mod volume;

@@ -100,18 +100,7 @@ macro_rules! name {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = NameError;
-            fn try_from(text: String) -> Result<Self, NameError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0
-            }
-        }
+        crate::text::as_text!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -216,18 +205,7 @@ impl FromStr for ServiceName {
     }
 }
 
-impl TryFrom<String> for ServiceName {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<ServiceName> for String {
-    fn from(name: ServiceName) -> String {
-        name.0
-    }
-}
+crate::text::as_text!(ServiceName);
 
 impl fmt::Display for ServiceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -282,18 +260,7 @@ impl FromStr for Suffix {
     }
 }
 
-impl TryFrom<String> for Suffix {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<Suffix> for String {
-    fn from(suffix: Suffix) -> String {
-        suffix.0
-    }
-}
+crate::text::as_text!(Suffix);
 
 impl fmt::Display for Suffix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

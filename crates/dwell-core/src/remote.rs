@@ -117,18 +117,7 @@ macro_rules! text {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = RemoteError;
-            fn try_from(text: String) -> Result<Self, RemoteError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.0
-            }
-        }
+        crate::text::as_text!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -96,18 +96,7 @@ impl FromStr for TreePath {
     }
 }
 
-impl TryFrom<String> for TreePath {
-    type Error = TreePathError;
-    fn try_from(text: String) -> Result<Self, TreePathError> {
-        text.parse()
-    }
-}
-
-impl From<TreePath> for String {
-    fn from(path: TreePath) -> Self {
-        path.0
-    }
-}
+crate::text::as_text!(TreePath);
 
 impl fmt::Display for TreePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

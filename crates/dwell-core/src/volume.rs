@@ -57,18 +57,7 @@ impl FromStr for VolumeName {
     }
 }
 
-impl TryFrom<String> for VolumeName {
-    type Error = NameError;
-    fn try_from(text: String) -> Result<Self, NameError> {
-        text.parse()
-    }
-}
-
-impl From<VolumeName> for String {
-    fn from(name: VolumeName) -> String {
-        name.0
-    }
-}
+crate::text::as_text!(VolumeName);
 
 impl fmt::Display for VolumeName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -92,18 +92,7 @@ impl FromStr for LoopbackPool {
     }
 }
 
-impl TryFrom<String> for LoopbackPool {
-    type Error = PoolError;
-    fn try_from(text: String) -> Result<Self, PoolError> {
-        text.parse()
-    }
-}
-
-impl From<LoopbackPool> for String {
-    fn from(pool: LoopbackPool) -> Self {
-        pool.to_string()
-    }
-}
+crate::text::as_text!(LoopbackPool);
 
 impl fmt::Display for LoopbackPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

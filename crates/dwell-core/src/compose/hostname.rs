@@ -54,18 +54,7 @@ impl FromStr for Hostname {
     }
 }
 
-impl TryFrom<String> for Hostname {
-    type Error = HostnameError;
-    fn try_from(text: String) -> Result<Self, HostnameError> {
-        text.parse()
-    }
-}
-
-impl From<Hostname> for String {
-    fn from(name: Hostname) -> Self {
-        name.0
-    }
-}
+crate::text::as_text!(Hostname);
 
 impl fmt::Display for Hostname {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -41,18 +41,7 @@ macro_rules! text {
             }
         }
 
-        impl TryFrom<String> for $name {
-            type Error = PathError;
-            fn try_from(text: String) -> Result<Self, PathError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> String {
-                value.0
-            }
-        }
+        crate::text::as_text!($name);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

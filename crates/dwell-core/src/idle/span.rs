@@ -102,18 +102,7 @@ impl fmt::Display for Span {
     }
 }
 
-impl TryFrom<String> for Span {
-    type Error = SpanError;
-    fn try_from(text: String) -> Result<Self, SpanError> {
-        text.parse()
-    }
-}
-
-impl From<Span> for String {
-    fn from(span: Span) -> Self {
-        span.to_string()
-    }
-}
+crate::text::as_text!(Span);
 
 /// A length of time, or `off`: never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,18 +133,7 @@ impl fmt::Display for After {
     }
 }
 
-impl TryFrom<String> for After {
-    type Error = SpanError;
-    fn try_from(text: String) -> Result<Self, SpanError> {
-        text.parse()
-    }
-}
-
-impl From<After> for String {
-    fn from(after: After) -> Self {
-        after.to_string()
-    }
-}
+crate::text::as_text!(After);
 
 #[cfg(test)]
 mod tests {

@@ -56,18 +56,7 @@ impl FromStr for ImageName {
     }
 }
 
-impl TryFrom<String> for ImageName {
-    type Error = Refused;
-    fn try_from(text: String) -> Result<Self, Refused> {
-        text.parse()
-    }
-}
-
-impl From<ImageName> for String {
-    fn from(name: ImageName) -> Self {
-        name.0
-    }
-}
+crate::text::as_text!(ImageName);
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -103,18 +92,7 @@ impl FromStr for BuiltIn {
     }
 }
 
-impl TryFrom<String> for BuiltIn {
-    type Error = Refused;
-    fn try_from(text: String) -> Result<Self, Refused> {
-        text.parse()
-    }
-}
-
-impl From<BuiltIn> for String {
-    fn from(agent: BuiltIn) -> Self {
-        agent.0
-    }
-}
+crate::text::as_text!(BuiltIn);
 
 impl fmt::Display for BuiltIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -95,18 +95,7 @@ impl FromStr for Assignment {
     }
 }
 
-impl TryFrom<String> for Assignment {
-    type Error = AssignmentError;
-    fn try_from(text: String) -> Result<Self, AssignmentError> {
-        text.parse()
-    }
-}
-
-impl From<Assignment> for String {
-    fn from(assignment: Assignment) -> Self {
-        assignment.to_string()
-    }
-}
+crate::text::as_text!(Assignment);
 
 impl fmt::Display for Assignment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -59,18 +59,7 @@ impl FromStr for DotfilesRef {
     }
 }
 
-impl TryFrom<String> for DotfilesRef {
-    type Error = DotfilesError;
-    fn try_from(text: String) -> Result<Self, DotfilesError> {
-        text.parse()
-    }
-}
-
-impl From<DotfilesRef> for String {
-    fn from(it: DotfilesRef) -> Self {
-        it.0
-    }
-}
+crate::text::as_text!(DotfilesRef);
 
 impl fmt::Display for DotfilesRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,18 +49,7 @@ impl FromStr for HomePath {
     }
 }
 
-impl TryFrom<String> for HomePath {
-    type Error = HomePathError;
-    fn try_from(text: String) -> Result<Self, HomePathError> {
-        text.parse()
-    }
-}
-
-impl From<HomePath> for String {
-    fn from(path: HomePath) -> Self {
-        path.0
-    }
-}
+crate::text::as_text!(HomePath);
 
 impl fmt::Display for HomePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -49,18 +49,7 @@ impl FromStr for ImageRef {
     }
 }
 
-impl TryFrom<String> for ImageRef {
-    type Error = ImageError;
-    fn try_from(text: String) -> Result<Self, ImageError> {
-        text.parse()
-    }
-}
-
-impl From<ImageRef> for String {
-    fn from(image: ImageRef) -> Self {
-        image.0
-    }
-}
+crate::text::as_text!(ImageRef);
 
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -203,15 +203,4 @@ impl fmt::Display for Sizing {
     }
 }
 
-impl TryFrom<String> for Sizing {
-    type Error = SizingError;
-    fn try_from(text: String) -> Result<Self, SizingError> {
-        text.parse()
-    }
-}
-
-impl From<Sizing> for String {
-    fn from(sizing: Sizing) -> Self {
-        sizing.to_string()
-    }
-}
+crate::text::as_text!(Sizing);
