@@ -15,6 +15,7 @@ pub mod ingress;
 pub mod init;
 pub mod listening;
 pub mod machine;
+pub mod mcp;
 pub mod mesh;
 pub mod process;
 pub mod session;
