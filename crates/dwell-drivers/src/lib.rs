@@ -16,6 +16,7 @@ pub mod init;
 pub mod listening;
 pub mod machine;
 pub mod mesh;
+pub mod own;
 pub mod process;
 pub mod session;
 pub mod settings;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use dwell_api::node::Finding;
 use dwell_core::observed::label;
 use dwell_core::ports;
-use dwell_drivers::compose;
 use dwell_drivers::process::Program;
+use dwell_drivers::{compose, own};
 use dwell_net::doctor::{Inquiry, explain};
 
 use crate::node::Node;
@@ -107,7 +107,7 @@ fn low_ports(node: &Node) -> Option<Finding> {
     if wanted.is_empty() || cfg!(not(target_os = "linux")) {
         return None;
     }
-    let binary = std::env::current_exe().unwrap_or_default();
+    let binary = own::path().unwrap_or_default();
     let facts = dwell_net::setup::port_facts(Path::new("/"), &binary);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let lowest = wanted.first().copied().unwrap_or_default();

@@ -41,6 +41,8 @@ pub(crate) struct Node {
     /// The Unix user that it belongs to.
     pub(crate) user: String,
     pub(crate) paths: Paths,
+    /// The binary that this daemon runs.
+    pub(crate) binary: PathBuf,
     pub(crate) config: NodeConfig,
     pub(crate) store: Store,
     pub(crate) engine: Engine,

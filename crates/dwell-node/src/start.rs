@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use dwell_api::{Code, Problem};
 use dwell_core::NodeId;
 use dwell_core::config::NodeConfig;
 use dwell_drivers::docker::Engine;
+use dwell_drivers::own;
 use dwell_drivers::process::owner;
 use dwell_net::names::NameTable;
 use rustix::fs::FlockOperation;
@@ -112,6 +113,17 @@ fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
         .map_err(|error| Problem::new(Code::InvalidConfig, format!("{}: {error}", path.display())))
 }
 
+/// This very binary in the state directory, whatever becomes of the file that it was started from.
+fn kept_binary(paths: &Paths) -> Result<PathBuf, Problem> {
+    let place = paths.binary();
+    own::keep(&place).map(|()| place.clone()).or_else(|error| {
+        tracing::warn!(%error, "the binary is not kept in {}", place.display());
+        own::path().map_err(|e| {
+            Problem::new(Code::Internal, format!("the dwell binary is not known: {e}"))
+        })
+    })
+}
+
 async fn serve(paths: Paths) -> Result<(), Problem> {
     let config = config(&paths)?;
     let id = node_id(&paths)?;
@@ -124,15 +136,15 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     owner::set_owner(&paths.state);
     reserve::keep(&paths.state);
     let engine = Engine::locate().await.or_problem()?;
-    let binary = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let binary = kept_binary(&paths)?;
     let include = paths.config.join("tmux.conf");
     let (door, dialled) = tokio::sync::mpsc::channel(DIALLED);
     let node = Arc::new(Node {
         id,
         user: machine::user(),
         listeners: Listeners::new(&config),
-        sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
+        sessions: SessionNotes::new(paths.tmux_socket(), include, binary.clone()),
+        binary,
         workspaces: Default::default(),
         forwards: Default::default(),
         viewers: Default::default(),

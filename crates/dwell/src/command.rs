@@ -34,6 +34,7 @@ mod workspace;
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dwell_api::paths::Paths;
@@ -52,6 +53,12 @@ use crate::output::Output;
 pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) paths: Paths,
+}
+
+/// Where this binary is.
+fn own_binary() -> Result<PathBuf, Problem> {
+    dwell_drivers::own::path()
+        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))
 }
 
 impl Context {

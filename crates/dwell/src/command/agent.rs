@@ -8,8 +8,8 @@ use dwell_api::{Client, Code, Problem};
 use dwell_core::agent::{Agent, AgentState, Found, survey, surveyed};
 use serde_json::json;
 
-use super::Context;
 use super::session::{self, again};
+use super::{Context, own_binary};
 use crate::arguments::agent::{
     AgentAction as Action, Agents, Doctor, Install, OfAgent, There, Wait,
 };
@@ -64,8 +64,7 @@ fn shell(there: &There, script: &str) -> Result<Command, Problem> {
         command.args(["-c", script]);
         return Ok(command);
     };
-    let own = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let own = own_binary()?;
     let mut command = Command::new(own);
     command.args(["ws", "exec", "--no-tty", workspace.as_str(), "--", "sh", "-lc", script]);
     Ok(command)

@@ -16,7 +16,7 @@ use super::environment::{creation, place as by_name};
 use super::operation::operate;
 use super::run::{made, workspace};
 use super::session::of_place;
-use super::{Context, given_variables, idempotency_key};
+use super::{Context, given_variables, idempotency_key, own_binary};
 use crate::arguments::begin::Begin;
 use crate::arguments::environment::Making;
 use crate::arguments::placement::Placing;
@@ -121,9 +121,7 @@ fn own(words: &[&str]) -> Result<(), Failure> {
 }
 
 fn ours(words: &[&str]) -> Result<Command, Problem> {
-    let path = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
-    let mut command = Command::new(path);
+    let mut command = Command::new(own_binary()?);
     command.args(words);
     Ok(command)
 }

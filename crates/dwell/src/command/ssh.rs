@@ -17,8 +17,8 @@ use dwell_core::WorkspaceName;
 use dwell_core::workspace::{PublicKey, USER};
 use dwell_drivers::ssh::make_host_key;
 
-use super::Context;
 use super::workspace::of;
+use super::{Context, own_binary};
 use crate::arguments::ssh::{SUFFIX, Ssh};
 use crate::connect::private_directory;
 use crate::failure::Ended;
@@ -64,8 +64,7 @@ async fn carry(name: &WorkspaceName, context: &Context) -> Ended {
 
 /// What ssh is to do for any workspace, in the order in which it is written.
 fn options(files: &Files) -> Result<Vec<(&'static str, String)>, Problem> {
-    let own = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let own = own_binary()?;
     Ok(vec![
         ("ProxyCommand", format!("{} ssh --stdio %n", quoted(&own)?)),
         ("User", USER.to_owned()),
