@@ -265,6 +265,8 @@ impl Workspace {
         if !self.refuses_agents {
             all.push((AGENT_VARIABLE.to_owned(), AGENT_SOCKET.to_owned()));
         }
+        let places = self.credentials.iter().filter_map(|agent| agent.variable());
+        all.extend(places.map(|(name, value)| (name.to_owned(), value)));
         if !self.docker.is_none() {
             all.push((DOCKER_VARIABLE.to_owned(), self.docker.to_string()));
         }
