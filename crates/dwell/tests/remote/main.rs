@@ -9,6 +9,7 @@
 )]
 
 mod admission;
+mod away;
 mod bench;
 mod crash;
 mod disk;
@@ -26,6 +27,7 @@ mod refused;
 mod shop;
 mod skew;
 mod spread;
+mod unprivileged;
 mod users;
 mod verbs;
 mod whole;
