@@ -6,6 +6,7 @@ mod exec;
 mod image;
 mod machine;
 mod network;
+mod quota;
 mod volume;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ pub use exec::{Exec, ExecOutput, ExecSpec};
 pub use image::Image;
 pub use machine::{Directory, MachineSpec, Resources, Rights, StartError};
 pub use network::Network;
+pub use quota::{Quotas, size_option};
 pub use volume::{ArchiveError, Holder, Volume};
 
 use crate::process::Program;

@@ -9,6 +9,7 @@ mod create;
 pub(crate) mod credentials;
 mod desktop;
 mod dial;
+mod disk;
 mod docker;
 mod exec;
 mod given;
@@ -39,6 +40,7 @@ use dwell_api::{Code, Problem};
 use dwell_core::observed::{Container, State, label};
 use dwell_core::workspace::{Desired, Status, Workspace};
 use dwell_core::{WorkspaceId, WorkspaceName};
+use dwell_drivers::docker::Quotas;
 use dwell_store::StoreError;
 
 use crate::facts::{make_directory, write};
@@ -78,6 +80,8 @@ pub(crate) struct Workspaces {
     /// Whether this binary can be the first process of any image.
     binary: tokio::sync::OnceCell<()>,
     insides: inside::Insides,
+    /// What the engine holds to a size.
+    quotas: tokio::sync::OnceCell<Quotas>,
 }
 
 impl Workspaces {

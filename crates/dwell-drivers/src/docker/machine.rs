@@ -16,7 +16,7 @@ use bollard::query_parameters::{
 };
 use futures_util::StreamExt;
 
-use super::{Engine, EngineError, QUICK};
+use super::{Engine, EngineError, QUICK, size_option};
 
 /// The most processes and threads.
 const PROCESSES: i64 = 8192;
@@ -69,6 +69,8 @@ pub struct MachineSpec {
     pub rights: Rights,
     /// What it may use.
     pub resources: Resources,
+    /// What it may change in its file system, in bytes, where the engine holds it to that.
+    pub disk: Option<u64>,
 }
 
 /// What a container may do beyond what containers usually may.
@@ -319,6 +321,7 @@ fn body(spec: MachineSpec) -> ContainerCreateBody {
             memory_swap: Some(spec.resources.memory),
             pids_limit: Some(PROCESSES),
             shm_size: Some(SHARED_MEMORY),
+            storage_opt: spec.disk.map(size_option),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()

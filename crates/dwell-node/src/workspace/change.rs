@@ -176,6 +176,9 @@ async fn resize(
     let limits = limits(node, operation, sizing, it.limits).await?;
     let changed = limits != it.limits;
     let seen = state(node, it).await?;
+    if limits.disk_mb != it.limits.disk_mb {
+        operation.note("the limit of its disk is kept; what is there already is not held to it");
+    }
     if changed && seen.is_some() {
         node.engine.resize(&it.container(), resources(&limits)).await.or_problem()?;
     }

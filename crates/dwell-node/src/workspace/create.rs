@@ -13,11 +13,11 @@ use dwell_core::workspace::{
     DOCKER_DATA, Desired, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace,
 };
 use dwell_core::{Generation, WorkspaceId, WorkspaceName};
-use dwell_drivers::docker::{MachineSpec, Resources, Volume};
+use dwell_drivers::docker::{MachineSpec, Resources};
 
 use super::{
-    credentials, docker, exists, find, given, labels, named, network, outcome, person, remove,
-    save, tree,
+    credentials, disk, docker, exists, find, given, labels, named, network, outcome, person,
+    remove, save, tree,
 };
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
@@ -40,6 +40,9 @@ pub(crate) async fn create(
     require_image(node, &image).await?;
     let sizing = request.sizing.unwrap_or_default();
     let limits = limits(node, operation, &sizing, Limits::default()).await?;
+    if limits.disk_mb.is_some() {
+        disk::tell(node, operation, image.as_str()).await?;
+    }
     let mut environments = BTreeSet::new();
     for meant in &request.environments {
         environments.insert(network::environment(node, meant).await?.id);
@@ -229,9 +232,6 @@ pub(super) async fn limits(
         operation
             .note(format!("it may use {has} processors, not {asked}: the machine has no more"));
     }
-    if limits.disk_mb != over.disk_mb {
-        operation.note("the limit of its disk is kept, but not enforced by this engine");
-    }
     Ok(limits)
 }
 
@@ -281,15 +281,9 @@ async fn own_network(node: &Node, it: &Workspace) -> Result<(), Problem> {
 }
 
 async fn home_and_container(node: &Node, it: &Workspace) -> Result<(), Problem> {
-    let home = Volume {
-        name: it.home(),
-        driver: "local".to_owned(),
-        labels: labels(node, it),
-        ..Volume::default()
-    };
-    node.engine.create_volume(&home).await.or_problem()?;
-    if let Some(name) = it.docker_data() {
-        node.engine.create_volume(&Volume { name, ..home }).await.or_problem()?;
+    for name in [it.home()].into_iter().chain(it.docker_data()) {
+        let volume = disk::volume(node, it, &name).await?;
+        node.engine.create_volume(&volume).await.or_problem()?;
     }
     container(node, it).await
 }
@@ -319,6 +313,7 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
         volumes: it.docker_data().map(|name| (name, DOCKER_DATA.to_owned())).into_iter().collect(),
         rights: docker::rights(it),
         resources: resources(&it.limits),
+        disk: disk::of_container(node, it).await?,
     };
     node.engine.create_machine(spec).await.or_problem()
 }
