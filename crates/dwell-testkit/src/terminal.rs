@@ -1,6 +1,7 @@
 //! A terminal that a user sits at: a tmux of the test's own, of which the screen can be read.
 
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::home::TestHome;
@@ -89,9 +90,13 @@ impl<'a> Terminal<'a> {
         wait_until(limit, &format!("the terminal shows {text}"), || self.screen().contains(text));
     }
 
+    fn socket(&self) -> PathBuf {
+        self.home.path().join("terminal.sock")
+    }
+
     fn tmux(&self, arguments: &[&str]) -> Ran {
         let mut command = self.home.command("tmux");
-        command.arg("-f/dev/null").arg("-S").arg(self.home.path().join("terminal.sock"));
+        command.arg("-f/dev/null").arg("-S").arg(self.socket());
         run(command.args(arguments), LIMIT)
     }
 }
@@ -102,5 +107,7 @@ impl Drop for Terminal<'_> {
             eprintln!("--- the terminal\n{}", self.screen());
         }
         self.tmux(&["kill-server"]);
+        // One that is about to end would be in the way of the next.
+        wait_until(LIMIT, "the terminal's end", || UnixStream::connect(self.socket()).is_err());
     }
 }
