@@ -66,6 +66,8 @@ dwell_stopped() { "$DWELL" ws stop lasting; }
 peer_stopped() { docker stop -t 0 "$container-lasting"; }
 dwell_frozen() { "$DWELL" ws suspend lasting; }
 peer_frozen() { docker stop -t 0 "$container-lasting"; }
+dwell_exec() { "$DWELL" ws exec lasting -- true; }
+peer_exec() { docker exec "$container-lasting" true; }
 dwell_back() { "$DWELL" ws start lasting && dwell_byte; }
 peer_back() { docker start "$container-lasting" && peer_byte; }
 dwell_thawed() { dwell_byte; }
@@ -86,6 +88,9 @@ docker start "$container-lasting" >/dev/null
 # Keys and logins are made once, before anything is timed.
 peer_byte
 dwell_byte
+
+bench_section "Workspaces: a command"
+bench_compare "\`ws exec\` / \`docker exec\`" "$rounds" 0.5 dwell_exec peer_exec
 
 bench_section "Workspaces: coming back, to the first byte of the ssh server"
 bench_cycle "$rounds" dwell peer \

@@ -39,6 +39,9 @@ pub const GIVEN: &str = "/run/dwell";
 pub const SESSIONS: &str = "/run/dwell-sessions";
 /// The file there that is present while the workspace is being stopped.
 pub const STOPPING_FILE: &str = "stopping";
+/// The socket there at which its first process has commands started for its node, and for nobody
+/// inside.
+pub const COMMANDS_SOCKET: &str = "commands.sock";
 /// The file in [`GIVEN`] that configures the tmux server of its sessions.
 pub const TMUX_FILE: &str = "tmux.conf";
 /// Where the user of a workspace has its sockets.

@@ -1,9 +1,11 @@
-//! The first process of a workspace: it makes the user where the image has none, supervises the
-//! ssh server where the image has one, an engine and the keeper of sign-ins where there are, reaps what others leave behind, and ends everything in
-//! order when it is told to. It has a terminal of nobody's and reads no input.
+//! The first process of a workspace: it makes the user where the image has none, supervises what
+//! starts commands for the node, the ssh server where the image has one, an engine and the keeper of
+//! sign-ins where there are, reaps what others leave behind, and ends everything in order when it is
+//! told to. It has a terminal of nobody's and reads no input.
 
 mod account;
 mod agent;
+mod commands;
 mod engine;
 mod server;
 mod supervised;
@@ -58,7 +60,9 @@ pub async fn main() -> io::Result<i32> {
     let mut agent = Agent::default();
     agent.allow(server::allows_agents());
     let variables = server::variables();
-    let all = [server::find(), engine::find(&variables), keeper()];
+    let commands = commands::find()
+        .inspect_err(|error| say(&format!("dwell: only the engine starts commands: {error}")));
+    let all = [commands.ok(), server::find(), engine::find(&variables), keeper()];
     let mut all: Vec<Supervised> = all.into_iter().flatten().collect();
     all.iter_mut().for_each(Supervised::start);
     say(READY);

@@ -10,6 +10,7 @@ pub mod docker;
 pub mod firewall;
 pub mod git;
 pub mod handover;
+pub mod identity;
 pub mod image;
 pub mod ingress;
 pub mod init;

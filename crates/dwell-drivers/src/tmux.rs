@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use config::text as configuration;
-pub use inside::Inside;
+pub use inside::{Inside, Run};
 pub use name::{Key, TmuxName};
 
 use crate::docker::EngineError;

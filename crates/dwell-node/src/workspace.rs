@@ -4,6 +4,7 @@
 
 mod attach;
 mod change;
+mod commands;
 mod copy;
 mod create;
 pub(crate) mod credentials;
@@ -51,6 +52,8 @@ use crate::world::{EngineState, look_at_workspace};
 
 pub(crate) use attach::attach;
 pub(crate) use change::{change, settle_as};
+pub(crate) use commands::Commands;
+pub use commands::serve_commands;
 pub(crate) use create::{create, refuse_taken, restore};
 pub(crate) use desktop::{desktop, viewer};
 pub(crate) use dial::dial;
@@ -79,6 +82,10 @@ pub(crate) struct Workspaces {
     pub(crate) idle: Idle,
     /// Whether this binary can be the first process of any image.
     binary: tokio::sync::OnceCell<()>,
+    /// Whether networks are kept apart here.
+    apart: tokio::sync::OnceCell<()>,
+    /// The processors of the engine's machine.
+    processors: tokio::sync::OnceCell<u32>,
     insides: inside::Insides,
     /// What the engine holds to a size.
     quotas: tokio::sync::OnceCell<Quotas>,

@@ -262,6 +262,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     WorkspaceInit,
     #[command(hide = true)]
+    WorkspaceCommands,
+    #[command(hide = true)]
     WorkspaceInside,
     #[command(hide = true)]
     WorkspaceListening,

@@ -167,6 +167,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Forward(it) => forward::run(it, context).await,
         Command::Ports(it) => forward::ports(it, context).await,
         Command::WorkspaceInit => crate::roles::workspace_init(),
+        Command::WorkspaceCommands => crate::roles::workspace_commands(),
         Command::WorkspaceInside => crate::roles::workspace_inside(),
         Command::WorkspaceViewer => crate::roles::workspace_viewer(context),
         Command::WorkspaceListening => crate::roles::workspace_listening(context),

@@ -55,6 +55,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::Relay(relay) => roles::relay(&relay),
         Command::RsyncShell(shell) => roles::rsync_shell(&shell),
         Command::WorkspaceInit => roles::workspace_init(),
+        Command::WorkspaceCommands => roles::workspace_commands(),
         Command::WorkspaceInside => roles::workspace_inside(),
         Command::WorkspaceViewer => roles::workspace_viewer(context),
         Command::WorkspaceListening => roles::workspace_listening(context),

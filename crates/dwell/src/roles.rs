@@ -63,6 +63,12 @@ pub(crate) fn workspace_init() -> Ended {
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
+/// Starts commands in a workspace for its node.
+pub(crate) fn workspace_commands() -> Ended {
+    block_on(dwell_node::serve_commands())??;
+    Ok(0)
+}
+
 /// Connects inside a workspace for those outside, who speak by standard input and output.
 pub(crate) fn workspace_inside() -> Ended {
     block_on(dwell_net::inside::serve(tokio::io::stdin(), tokio::io::stdout()))?;

@@ -141,9 +141,9 @@ impl Engine {
         let options =
             AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
         let attach = self.docker()?.attach_container(name, Some(options));
-        let AttachContainerResults { mut output, .. } =
-            self.call("attach to container", QUICK, attach).await?;
-        let runs = self.is_running(name).await?;
+        let attach = self.call("attach to container", QUICK, attach);
+        let (attached, runs) = tokio::join!(attach, self.is_running(name));
+        let (AttachContainerResults { mut output, .. }, runs) = (attached?, runs?);
         let limit = if runs { limit.min(SETTLED) } else { limit };
         self.start(name).await?;
         let mut said = String::new();

@@ -1,5 +1,6 @@
 //! Programs that run for as long as the workspace does: started again when they end.
 
+use std::io;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub(super) const WELL: Duration = Duration::from_secs(10);
 /// A program that is kept running.
 pub(super) struct Supervised {
     name: &'static str,
-    make: fn() -> Command,
+    make: Box<dyn Fn() -> io::Result<Command>>,
     running: Option<(Pid, Instant)>,
     next: Option<Instant>,
     pause: Duration,
@@ -23,8 +24,16 @@ pub(super) struct Supervised {
 
 impl Supervised {
     /// One that does not run yet; `make` is asked at every start.
-    pub(super) fn new(name: &'static str, make: fn() -> Command) -> Self {
-        Self { name, make, running: None, next: None, pause: PAUSE }
+    pub(super) fn new(name: &'static str, make: impl Fn() -> Command + 'static) -> Self {
+        Self::trying(name, move || Ok(make()))
+    }
+
+    /// The same of what cannot always be made.
+    pub(super) fn trying(
+        name: &'static str,
+        make: impl Fn() -> io::Result<Command> + 'static,
+    ) -> Self {
+        Self { name, make: Box::new(make), running: None, next: None, pause: PAUSE }
     }
 
     /// Whether it has this name.
@@ -38,7 +47,7 @@ impl Supervised {
         if self.running.is_some() {
             return;
         }
-        match (self.make)().spawn() {
+        match (self.make)().and_then(|mut command| command.spawn()) {
             Ok(child) => {
                 let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
                 self.running = pid.map(|pid| (pid, Instant::now()));

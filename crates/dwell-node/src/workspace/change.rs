@@ -117,8 +117,8 @@ pub(super) async fn bring(node: &Node, it: &mut Workspace) -> Result<Vec<String>
 
 /// Starts the container, on the networks that are there now, and its sessions again.
 async fn begin(node: &Node, it: &Workspace) -> Result<Vec<String>, Problem> {
-    given::prepare(node, it).await?;
-    let wired = network::wire(node, it).await;
+    let (given, wired) = tokio::join!(given::prepare(node, it), network::wire(node, it));
+    given?;
     start(node, it).await?;
     let apart = wired.err().map(|problem| format!("it is not in all its networks: {problem}"));
     let engine = docker::ready(node, it).await.err().map(|problem| problem.to_string());

@@ -225,8 +225,9 @@ pub(super) async fn limits(
     over: Limits,
 ) -> Result<Limits, Problem> {
     let asked = sizing.over(over);
-    let processors = node.engine.info().await.or_problem()?.processors;
-    let limits = asked.on_machine(processors);
+    let known = &node.workspaces.processors;
+    let ask = async || Ok::<_, Problem>(node.engine.info().await.or_problem()?.processors);
+    let limits = asked.on_machine(*known.get_or_try_init(ask).await?);
     if limits != asked {
         let (asked, has) = (asked.cpus(), limits.cpus());
         operation

@@ -11,6 +11,7 @@ use dwell_core::settings::{PushSettings, PushedSettings};
 use dwell_core::workspace::{GIVEN, HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 
+use super::commands::Commands;
 use super::{given, held, refuse_unfinished, state};
 use crate::facts::write;
 use crate::node::Node;
@@ -85,8 +86,7 @@ pub(super) async fn put(
         directory: Some(HOME.to_owned()),
         ..ExecSpec::default()
     };
-    let container = it.container();
-    let ended = node.engine.run_inside(&container, spec, Some(&input), LIMIT).await.or_problem()?;
+    let ended = Commands::of(node, it).run(spec, Some(&input), LIMIT).await.or_problem()?;
     if ended.code == Some(0) {
         return serde_json::from_slice(&ended.stdout).map_err(unreadable);
     }
