@@ -155,6 +155,8 @@ endpoints! {
     CREDENTIALS_FORGET = "/v1/credentials/{agent}/forget";
     /// POST: puts a person's settings into it.
     WORKSPACE_SETTINGS = "/v1/workspaces/{workspace}/settings";
+    /// POST: lists its servers of the Model Context Protocol, adds one, or removes one.
+    WORKSPACE_MCP = "/v1/workspaces/{workspace}/mcp";
     /// POST with an upgrade: runs a command in it.
     WORKSPACE_EXEC = "/v1/workspaces/{workspace}/exec";
     /// POST with an upgrade: a byte stream to a port of a workspace.

@@ -3,6 +3,7 @@
 
 mod begin;
 mod installed;
+pub mod mcp;
 mod state;
 mod variables;
 

@@ -6,7 +6,7 @@ mod collect;
 mod dotfiles;
 mod elsewhere;
 mod homes;
-mod json;
+pub(crate) mod json;
 mod lines;
 mod path;
 mod prepare;
@@ -30,7 +30,7 @@ pub use replace::{Digest, Entry, Fate, Present, RECORD, Record, decide, union};
 
 /// A text that is not of the format that its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct NotUnderstood;
+pub(crate) struct NotUnderstood;
 
 /// What a file is, which says where its paths are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

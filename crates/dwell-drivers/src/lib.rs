@@ -16,6 +16,7 @@ pub mod ingress;
 pub mod init;
 pub mod listening;
 pub mod machine;
+pub mod mcp;
 pub mod mesh;
 pub mod own;
 pub mod process;

@@ -3,7 +3,7 @@
 
 mod apply;
 mod collect;
-mod home;
+pub(crate) mod home;
 
 pub use apply::{ApplyError, apply};
 pub use collect::{Collected, LeftOut, collect};

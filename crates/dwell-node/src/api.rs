@@ -7,6 +7,7 @@ mod elsewhere;
 mod environment;
 mod forward;
 mod idle;
+mod mcp;
 mod node;
 mod remote;
 mod session;
@@ -268,6 +269,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::CREDENTIALS_IMPORT, post(credentials::import))
         .route(endpoint::CREDENTIALS_FORGET, post(credentials::forget))
         .route(endpoint::WORKSPACE_SETTINGS, post(workspace::settings))
+        .route(endpoint::WORKSPACE_MCP, post(mcp::serve))
         .route(endpoint::WORKSPACE_EXEC, post(workspace::exec))
         .route(endpoint::WORKSPACE_DIAL, post(workspace::dial))
         .route(endpoint::WORKSPACE_PORTS, get(workspace::ports))
@@ -405,6 +407,7 @@ pub(crate) async fn serve(
         workspace::destroy,
         workspace::restore,
         workspace::settings,
+        mcp::serve,
         credentials::list,
         credentials::import,
         credentials::forget,

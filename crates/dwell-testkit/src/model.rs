@@ -3,7 +3,7 @@
 //! need it.
 //!
 //! A line `MODEL write <file> <text>` of a prompt has the agent write the file with its own tools,
-//! `MODEL recall` has it say which such lines the conversation has had before.
+//! `MODEL tool <name> <json>` has it call a tool and say what came back, `MODEL recall` has it say which such lines the conversation has had before.
 #![allow(clippy::indexing_slicing, reason = "what is not in a JSON value is null")]
 
 mod chat;
@@ -61,6 +61,8 @@ impl Drop for ModelServer {
 enum Turn {
     /// It writes a file.
     Write { file: String, text: String },
+    /// It calls a tool.
+    Call { name: String, input: Value },
     /// It says something, and its turn is over.
     Say(String),
 }
@@ -70,15 +72,15 @@ enum Turn {
 enum Part {
     /// The person said this.
     Said(String),
-    /// A tool did what the model asked for.
-    Done,
+    /// A tool did what the model asked for, and said this.
+    Done(String),
 }
 
 /// The lines that the model follows, in a conversation's order. OpenCode quotes its prompt.
 fn orders(conversation: &[Part]) -> Vec<String> {
     let said = conversation.iter().filter_map(|part| match part {
         Part::Said(text) => Some(text),
-        Part::Done => None,
+        Part::Done(_) => None,
     });
     said.flat_map(|text| text.lines())
         .filter_map(|line| line.trim().trim_matches('"').strip_prefix(MARK).map(str::to_owned))
@@ -89,15 +91,27 @@ fn orders(conversation: &[Part]) -> Vec<String> {
 fn next(conversation: &[Part]) -> Turn {
     let orders = orders(conversation);
     let Some((order, before)) = orders.split_last() else { return Turn::Say("hello".to_owned()) };
-    let is_done = conversation
+    let since = conversation
         .iter()
         .rev()
-        .take_while(|part| !matches!(part, Part::Said(text) if text.contains(MARK)))
-        .any(|part| *part == Part::Done);
+        .take_while(|part| !matches!(part, Part::Said(text) if text.contains(MARK)));
+    let done = since.filter_map(|part| match part {
+        Part::Done(said) => Some(said),
+        Part::Said(_) => None,
+    });
+    let done = done.last();
+    let is_done = done.is_some();
     match order.splitn(3, ' ').collect::<Vec<_>>().as_slice() {
         ["write", file, text] if !is_done => {
             Turn::Write { file: (*file).to_owned(), text: (*text).to_owned() }
         }
+        ["tool", name, input] => match done {
+            Some(said) => Turn::Say(format!("said: {said}")),
+            None => Turn::Call {
+                name: (*name).to_owned(),
+                input: serde_json::from_str(input).expect("the input of a tool is JSON"),
+            },
+        },
         ["write", file, _] => Turn::Say(format!("wrote {file}")),
         ["recall", ..] => Turn::Say(format!("before: {}", before.join("; "))),
         _ => Turn::Say(format!("not understood: {order}")),
@@ -128,10 +142,15 @@ mod tests {
         let write = said("Please:\nMODEL write notes.txt two words");
         let turn = Turn::Write { file: "notes.txt".to_owned(), text: "two words".to_owned() };
         assert_eq!(next(std::slice::from_ref(&write)), turn);
-        let after = vec![write, Part::Done];
+        let after = vec![write, Part::Done("ok".to_owned())];
         assert_eq!(next(&after), Turn::Say("wrote notes.txt".to_owned()));
         let recalled: Vec<Part> = after.into_iter().chain([said("MODEL recall")]).collect();
         assert_eq!(next(&recalled), Turn::Say("before: write notes.txt two words".to_owned()));
+        let call = said(r#"MODEL tool add {"a": "b c"}"#);
+        let turn = Turn::Call { name: "add".to_owned(), input: serde_json::json!({ "a": "b c" }) };
+        assert_eq!(next(std::slice::from_ref(&call)), turn);
+        let after = [call, Part::Done("3".to_owned())];
+        assert_eq!(next(&after), Turn::Say("said: 3".to_owned()));
         assert_eq!(next(&[said("a title, please")]), Turn::Say("hello".to_owned()));
     }
 }

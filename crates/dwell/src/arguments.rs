@@ -7,6 +7,7 @@ pub(crate) mod credentials;
 pub(crate) mod environment;
 pub(crate) mod forward;
 pub(crate) mod image;
+pub(crate) mod mcp;
 pub(crate) mod node;
 pub(crate) mod open;
 mod parse;
@@ -271,6 +272,10 @@ pub(crate) enum Command {
     WorkspaceViewer,
     #[command(hide = true)]
     WorkspaceSettings,
+    #[command(hide = true)]
+    WorkspaceMcp,
+    #[command(hide = true)]
+    WorkspaceBrowser,
     #[command(hide = true)]
     WorkspaceCredentials,
     #[command(hide = true)]

@@ -16,6 +16,7 @@ mod far;
 mod forward;
 mod image;
 mod logs;
+mod mcp;
 mod moving;
 mod node;
 mod open;
@@ -172,6 +173,8 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::WorkspaceViewer => crate::roles::workspace_viewer(context),
         Command::WorkspaceListening => crate::roles::workspace_listening(context),
         Command::WorkspaceSettings => crate::roles::workspace_settings(),
+        Command::WorkspaceMcp => crate::roles::mcp::workspace(),
+        Command::WorkspaceBrowser => crate::roles::mcp::browser(),
         Command::WorkspaceCredentials => crate::roles::workspace_credentials(),
         Command::Credentials(it) => credentials::run(it, context).await,
         Command::WorkspaceSigns => crate::roles::workspace_signs(context),

@@ -60,6 +60,8 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::WorkspaceViewer => roles::workspace_viewer(context),
         Command::WorkspaceListening => roles::workspace_listening(context),
         Command::WorkspaceSettings => roles::workspace_settings(),
+        Command::WorkspaceMcp => roles::mcp::workspace(),
+        Command::WorkspaceBrowser => roles::mcp::browser(),
         Command::WorkspaceCredentials => roles::workspace_credentials(),
         Command::WorkspaceSigns => roles::workspace_signs(context),
         Command::EmptyDirectory(place) => roles::empty_directory(&place),

@@ -1,6 +1,8 @@
 //! The roles that dwell starts itself in: the daemon, a session's shim, a relay, rsync's way to
 //! another node, the first process of a workspace.
 
+pub(crate) mod mcp;
+
 use std::io::BufRead;
 use std::net::SocketAddr;
 use std::time::Duration;

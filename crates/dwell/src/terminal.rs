@@ -3,7 +3,7 @@
 
 use std::io::IsTerminal;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
 /// Whether a person sits at both ends: standard input and output are terminals.
 pub(crate) fn is_interactive() -> bool {
@@ -43,6 +43,30 @@ impl Raw {
 }
 
 impl Drop for Raw {
+    fn drop(&mut self) {
+        // Where the terminal is gone there is nothing to restore.
+        let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.before);
+    }
+}
+
+/// The terminal does not show what is typed until this is dropped.
+pub(crate) struct Silent {
+    before: Termios,
+}
+
+impl Silent {
+    /// Changes the mode; `None` where standard input is no terminal.
+    pub(crate) fn enter() -> Option<Self> {
+        let stdin = rustix::stdio::stdin();
+        let before = tcgetattr(stdin).ok()?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(stdin, OptionalActions::Now, &silent).ok()?;
+        Some(Self { before })
+    }
+}
+
+impl Drop for Silent {
     fn drop(&mut self) {
         // Where the terminal is gone there is nothing to restore.
         let _ = tcsetattr(rustix::stdio::stdin(), OptionalActions::Now, &self.before);

@@ -20,7 +20,7 @@ pub(super) type Change<'c> = &'c mut dyn FnMut(&str, Place<'_>) -> Option<String
 /// The text with every string as `change` gives it; `None` leaves it.
 pub(super) fn strings(text: &str, change: Change<'_>) -> Result<String, NotUnderstood> {
     let mut out = String::with_capacity(text.len());
-    let mut scanner = Scanner { text, at: 0 };
+    let mut scanner = Scanner::new(text);
     let (mut key, mut first) = (None::<String>, true);
     while let Some(piece) = scanner.next()? {
         let Piece::String(raw) = piece else {
@@ -47,19 +47,30 @@ pub(super) fn strings(text: &str, change: Change<'_>) -> Result<String, NotUnder
     Ok(out)
 }
 
-enum Piece<'a> {
+/// A piece of a text.
+pub(crate) enum Piece<'a> {
     String(&'a str),
     Comment(&'a str),
     Other(&'a str),
 }
 
-struct Scanner<'a> {
+/// Reads a text piece by piece.
+pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    fn next(&mut self) -> Result<Option<Piece<'a>>, NotUnderstood> {
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { text, at: 0 }
+    }
+
+    /// Where the next piece begins.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    pub(crate) fn next(&mut self) -> Result<Option<Piece<'a>>, NotUnderstood> {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let Some(first) = rest.chars().next() else { return Ok(None) };
         let (length, make): (usize, fn(&'a str) -> Piece<'a>) = if first == '"' {
@@ -119,7 +130,7 @@ fn string_length(text: &str) -> Option<usize> {
 }
 
 /// Writes a string with the escapes that JSON and TOML share.
-pub(super) fn write_string(text: &str, out: &mut String) {
+pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -10,6 +10,7 @@ use dwell_core::settings::{
 };
 
 use super::home::{Found, Home};
+use crate::mcp;
 
 /// Where git has programs of its own.
 const GIT_PROGRAMS: [&str; 2] = ["/usr/lib/git-core", "/usr/libexec/git-core"];
@@ -50,9 +51,13 @@ pub fn apply(home: &Path, push: &PushSettings) -> Result<PushedSettings, ApplyEr
         root.make_folder(&place).map_err(unrecorded)?;
     }
     let before = record.clone();
-    let mut done = Done { root: &root, record: &mut record, push, files: Vec::new() };
+    let servers = mcp::Beside::read(&root).map_err(unrecorded)?;
+    let mut done = Done { root: &root, record: &mut record, push, servers, files: Vec::new() };
     let ended = done.all(&before);
-    let files = done.files;
+    let Done { files, servers, .. } = done;
+    if !push.dry_run {
+        servers.save(&root).map_err(unrecorded)?;
+    }
     if record != before && !push.dry_run {
         let text = serde_json::to_vec(&record).map_err(|e| unrecorded(io::Error::other(e)))?;
         root.write(&place, &text, false).map_err(unrecorded)?;
@@ -65,6 +70,8 @@ struct Done<'a> {
     root: &'a Home,
     record: &'a mut Record,
     push: &'a PushSettings,
+    /// What dwell wrote into the same files: no change of the person's, and it stays.
+    servers: mcp::Beside,
     files: Vec<FileFate>,
 }
 
@@ -91,7 +98,7 @@ impl Done<'_> {
     }
 
     fn file(&mut self, file: &File) -> io::Result<Fate> {
-        let found = self.root.look(&file.path)?;
+        let found = self.servers.without(&file.path, self.root.look(&file.path)?);
         if file.add_lines {
             return self.lines(file, &found);
         }
@@ -102,7 +109,8 @@ impl Done<'_> {
             return Ok(fate);
         }
         if matches!(fate, Fate::New | Fate::Updated) {
-            self.root.write(&file.path, &file.content, file.executable)?;
+            let content = self.servers.with(&file.path, &file.content);
+            self.root.write(&file.path, &content, file.executable)?;
         }
         if matches!(fate, Fate::New | Fate::Updated | Fate::Same) {
             let entry = Entry { digest, private_key: file.private_key };
@@ -130,12 +138,15 @@ impl Done<'_> {
     }
 
     fn gone(&mut self, path: &HomePath) -> io::Result<Fate> {
-        let found = self.root.look(path)?;
+        let found = self.servers.without(path, self.root.look(path)?);
         let last = self.record.files.get(path).map(|entry| &entry.digest);
         let fate = decide(None, &present(&found), last, self.push.force);
         if !self.push.dry_run {
             if fate == Fate::Removed {
-                self.root.remove(path)?;
+                match self.servers.alone(path) {
+                    Some(content) => self.root.write(path, &content, false)?,
+                    None => self.root.remove(path)?,
+                }
             }
             self.record.files.remove(path);
         }

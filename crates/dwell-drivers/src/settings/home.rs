@@ -13,12 +13,12 @@ use rustix::io::Errno;
 const READ_MAX: u64 = 16 << 20;
 
 /// A directory and what is below it.
-pub(super) struct Home {
+pub(crate) struct Home {
     root: OwnedFd,
 }
 
 /// What is at a place.
-pub(super) enum Found {
+pub(crate) enum Found {
     Nothing,
     File {
         content: Vec<u8>,
@@ -29,7 +29,7 @@ pub(super) enum Found {
 }
 
 impl Home {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { root: fs::open(path, flags, Mode::empty())? })
     }
@@ -53,7 +53,7 @@ impl Home {
         Ok(Some(at))
     }
 
-    pub(super) fn look(&self, path: &HomePath) -> io::Result<Found> {
+    pub(crate) fn look(&self, path: &HomePath) -> io::Result<Found> {
         let folder = match self.folder(path, false) {
             Ok(Some(folder)) => folder,
             Ok(None) => return Ok(Found::Nothing),
@@ -78,7 +78,7 @@ impl Home {
     }
 
     /// Puts a file in place, whole or not at all; only its owner may read it.
-    pub(super) fn write(
+    pub(crate) fn write(
         &self,
         path: &HomePath,
         content: &[u8],
@@ -105,12 +105,12 @@ impl Home {
     }
 
     /// Sees to it that a file can be written.
-    pub(super) fn make_folder(&self, path: &HomePath) -> io::Result<()> {
+    pub(crate) fn make_folder(&self, path: &HomePath) -> io::Result<()> {
         self.folder(path, true)?;
         Ok(())
     }
 
-    pub(super) fn remove(&self, path: &HomePath) -> io::Result<()> {
+    pub(crate) fn remove(&self, path: &HomePath) -> io::Result<()> {
         let Some(folder) = self.folder(path, false)? else { return Ok(()) };
         match fs::unlinkat(&folder, path.split().1, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),

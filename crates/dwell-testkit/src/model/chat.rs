@@ -10,7 +10,7 @@ pub(super) fn read(body: &Value) -> Vec<Part> {
     for message in body["messages"].as_array().into_iter().flatten() {
         match message["role"].as_str() {
             Some("user") => parts.extend(texts(&message["content"]).into_iter().map(Part::Said)),
-            Some("tool") => parts.push(Part::Done),
+            Some("tool") => parts.push(Part::Done(texts(&message["content"]).join("\n"))),
             _ => {}
         }
     }
@@ -21,12 +21,10 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
     let has_tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
     let (delta, reason) = match next(conversation) {
         Turn::Write { file, text } if has_tools => {
-            let arguments = json!({ "filePath": file, "content": text }).to_string();
-            let call = json!({ "index": 0, "id": "call_1", "type": "function",
-                               "function": { "name": "write", "arguments": arguments } });
-            (json!({ "role": "assistant", "tool_calls": [call] }), "tool_calls")
+            call("write", &json!({ "filePath": file, "content": text }))
         }
-        Turn::Write { .. } => say("a file is to be written"),
+        Turn::Call { name, input } if has_tools => call(&name, &input),
+        Turn::Write { .. } | Turn::Call { .. } => say("a tool is to be used"),
         Turn::Say(text) => say(&text),
     };
     let piece = |delta: Value, reason: Value| {
@@ -45,4 +43,10 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
 
 fn say(text: &str) -> (Value, &'static str) {
     (json!({ "role": "assistant", "content": text }), "stop")
+}
+
+fn call(name: &str, arguments: &Value) -> (Value, &'static str) {
+    let call = json!({ "index": 0, "id": "call_1", "type": "function",
+                       "function": { "name": name, "arguments": arguments.to_string() } });
+    (json!({ "role": "assistant", "tool_calls": [call] }), "tool_calls")
 }

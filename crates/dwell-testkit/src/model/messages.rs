@@ -12,9 +12,9 @@ pub(super) fn read(body: &Value) -> Vec<Part> {
             continue;
         }
         let content = &message["content"];
-        let pieces = content.as_array().into_iter().flatten();
-        if pieces.into_iter().any(|piece| piece["type"] == "tool_result") {
-            parts.push(Part::Done);
+        let mut pieces = content.as_array().into_iter().flatten();
+        if let Some(result) = pieces.find(|piece| piece["type"] == "tool_result") {
+            parts.push(Part::Done(texts(&result["content"]).join("\n")));
         }
         parts.extend(texts(content).into_iter().map(Part::Said));
     }
@@ -25,14 +25,10 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
     let has_tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
     let (block, delta, reason) = match next(conversation) {
         Turn::Write { file, text } if has_tools => {
-            let input = json!({ "file_path": file, "content": text }).to_string();
-            (
-                json!({ "type": "tool_use", "id": "toolu_1", "name": "Write", "input": {} }),
-                json!({ "type": "input_json_delta", "partial_json": input }),
-                "tool_use",
-            )
+            call("Write", &json!({ "file_path": file, "content": text }))
         }
-        Turn::Write { .. } => say("a file is to be written".to_owned()),
+        Turn::Call { name, input } if has_tools => call(&name, &input),
+        Turn::Write { .. } | Turn::Call { .. } => say("a tool is to be used".to_owned()),
         Turn::Say(text) => say(text),
     };
     let mut message = json!({
@@ -59,4 +55,12 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
 fn say(text: String) -> (Value, Value, &'static str) {
     let block = json!({ "type": "text", "text": "" });
     (block, json!({ "type": "text_delta", "text": text }), "end_turn")
+}
+
+fn call(name: &str, input: &Value) -> (Value, Value, &'static str) {
+    (
+        json!({ "type": "tool_use", "id": "toolu_1", "name": name, "input": {} }),
+        json!({ "type": "input_json_delta", "partial_json": input.to_string() }),
+        "tool_use",
+    )
 }

@@ -10,7 +10,7 @@ pub(super) fn read(body: &Value) -> Vec<Part> {
     for item in body["input"].as_array().into_iter().flatten() {
         match (item["type"].as_str(), item["role"].as_str()) {
             (Some("function_call_output" | "custom_tool_call_output"), _) => {
-                parts.push(Part::Done);
+                parts.push(Part::Done(texts(&item["output"]).join("\n")));
             }
             (Some("message") | None, Some("user")) => {
                 parts.extend(texts(&item["content"]).into_iter().map(Part::Said));
@@ -23,7 +23,8 @@ pub(super) fn read(body: &Value) -> Vec<Part> {
 
 pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
     let item = match next(conversation) {
-        Turn::Write { file, text } => call(body, &file, &text),
+        Turn::Write { file, text } => write(body, &file, &text),
+        Turn::Call { name, input } => call(body, &name, &input),
         Turn::Say(text) => json!({ "type": "message", "id": "item_1", "role": "assistant",
                                    "content": [{ "type": "output_text", "text": text }] }),
     };
@@ -39,7 +40,7 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
 }
 
 /// A call of the shell, by the name that this version has for it.
-fn call(body: &Value, file: &str, text: &str) -> Value {
+fn write(body: &Value, file: &str, text: &str) -> Value {
     let tools = body["tools"].as_array().into_iter().flatten();
     let names: Vec<&str> = tools.filter_map(|tool| tool["name"].as_str()).collect();
     let line = format!("printf '%s' '{text}' > '{file}'");
@@ -48,6 +49,29 @@ fn call(body: &Value, file: &str, text: &str) -> Value {
     } else {
         ("shell", json!({ "command": ["sh", "-c", line] }))
     };
-    json!({ "type": "function_call", "id": "item_1", "call_id": "call_1", "name": name,
-            "arguments": arguments.to_string() })
+    function(name, None, &arguments)
+}
+
+/// A call of a tool; one of a server may stand in a namespace.
+fn call(body: &Value, name: &str, arguments: &Value) -> Value {
+    let tools = body["tools"].as_array().into_iter().flatten();
+    let spaces =
+        tools.filter(|tool| tool["type"] == "namespace").filter_map(|it| it["name"].as_str());
+    let space = spaces.filter(|space| name.starts_with(space)).max_by_key(|space| space.len());
+    match space {
+        Some(space) => {
+            let rest = name.trim_start_matches(space).trim_start_matches('_');
+            function(rest, Some(space), arguments)
+        }
+        None => function(name, None, arguments),
+    }
+}
+
+fn function(name: &str, space: Option<&str>, arguments: &Value) -> Value {
+    let mut call = json!({ "type": "function_call", "id": "item_1", "call_id": "call_1",
+                           "name": name, "arguments": arguments.to_string() });
+    if let Some(space) = space {
+        call["namespace"] = space.into();
+    }
+    call
 }

@@ -32,6 +32,7 @@ pub(crate) enum AgentAction {
     Ls(There),
     Install(Install),
     Doctor(Doctor),
+    Mcp(super::mcp::Mcp),
     State(State),
     Wait(Wait),
     /// Type text into an agent's session, as `dwell send` does

@@ -26,6 +26,7 @@ pub(crate) async fn run(it: Agents, context: &Context) -> Ended {
         Action::Ls(there) => ls(&there, context),
         Action::Install(it) => install(&it, context),
         Action::Doctor(it) => doctor(&it, context),
+        Action::Mcp(it) => super::mcp::run(it, context).await,
         Action::State(it) => {
             let mut client = context.connect().await?;
             let (session, state) = of(&mut client, &it.of).await?;
