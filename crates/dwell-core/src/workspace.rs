@@ -5,6 +5,7 @@ mod docker;
 mod image;
 mod key;
 mod limits;
+mod size;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ pub use docker::{DOCKER_DATA, DOCKER_LOG, DOCKER_VARIABLE, Docker, DockerError, 
 pub use image::{ImageError, ImageRef};
 pub use key::{PublicKey, PublicKeyError};
 pub use limits::{Limits, Sizing, SizingError};
+pub use size::{Measured, Size};
 pub use snapshot::{Before, SetupStep, Snapshot};
 
 /// What the names of workspaces' bridges begin with, and no others.

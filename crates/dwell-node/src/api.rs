@@ -8,6 +8,7 @@ mod environment;
 mod forward;
 mod idle;
 mod mcp;
+mod image;
 mod node;
 mod remote;
 mod session;
@@ -234,7 +235,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::REMOTE_MACHINE, get(remote::machine_of))
         .route(endpoint::DIAL, post(remote::dial))
         .route(endpoint::MACHINE, get(remote::machine))
-        .route(endpoint::IMAGES, post(workspace::build_image))
+        .route(endpoint::IMAGES, get(image::list).post(image::build))
         .route(endpoint::IMAGE_PORTS, post(remote::image_ports))
         .route(endpoint::MESH, post(remote::introduce))
         .route(endpoint::MESH_FORGET, post(remote::forget))
@@ -400,7 +401,8 @@ pub(crate) async fn serve(
         remote::rsync,
         workspace::list,
         workspace::create,
-        workspace::build_image,
+        image::list,
+        image::build,
         workspace::one,
         workspace::change,
         workspace::losses,

@@ -128,12 +128,14 @@ impl Node {
         record: &SessionRecord,
         state: &SessionState,
     ) -> Result<Session, Problem> {
-        let (status, attached) = match state {
-            SessionState::Running { attached, .. } => (SessionStatus::Running, *attached),
+        let (status, attached, windows) = match state {
+            SessionState::Running { attached, windows, .. } => {
+                (SessionStatus::Running, *attached, *windows)
+            }
             // Its workspace was stopped, and it with that.
-            SessionState::Ended(exit) if exit.interrupted => (SessionStatus::Lost, 0),
-            SessionState::Ended(_) => (SessionStatus::Ended, 0),
-            SessionState::Lost => (SessionStatus::Lost, 0),
+            SessionState::Ended(exit) if exit.interrupted => (SessionStatus::Lost, 0, None),
+            SessionState::Ended(_) => (SessionStatus::Ended, 0, None),
+            SessionState::Lost => (SessionStatus::Lost, 0, None),
         };
         let exit = match state {
             SessionState::Ended(exit) => Some(exit),
@@ -177,6 +179,7 @@ impl Node {
             status,
             exit_code: exit.map(|exit| exit.ending.exit_code()),
             attached,
+            windows,
             started: record.started,
             ended: exit.map(|exit| exit.ended),
             restored: record.restored,

@@ -30,7 +30,9 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, forward, idle, ingress, machine, mesh, rebuild, reconcile, remote, reserve};
+use crate::{
+    api, forward, idle, ingress, machine, mesh, rebuild, reconcile, remote, reserve, workspace,
+};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -201,7 +203,9 @@ async fn settle_then_watch(node: Arc<Node>) {
     }
     node.operations.settled();
     let sleeping = tokio::spawn(idle::run(node.clone()));
+    let measuring = tokio::spawn(workspace::measure(node.clone()));
     reconcile::run(node).await;
+    measuring.abort();
     sleeping.abort();
     watching.abort();
 }

@@ -28,6 +28,7 @@ mod remove;
 mod replace;
 mod settings;
 pub(crate) mod setup;
+mod size;
 pub(crate) mod snapshot;
 mod tree;
 pub(crate) mod upgrade;
@@ -68,6 +69,7 @@ pub(crate) use quiet::quietly;
 pub(crate) use reconcile::{Tries, reconcile};
 pub(crate) use remove::destroy;
 pub(crate) use settings::push;
+pub(crate) use size::measure;
 pub(crate) use tree::with_tree;
 
 /// The record again, beside the workspace's other files.
@@ -91,6 +93,7 @@ pub(crate) struct Workspaces {
     insides: inside::Insides,
     /// What the engine holds to a size.
     quotas: tokio::sync::OnceCell<Quotas>,
+    sizes: size::Sizes,
 }
 
 impl Workspaces {
@@ -236,6 +239,7 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
         slept: it.slept,
         credentials: it.credentials.clone(),
         docker: it.docker,
+        size: size::last(node, it),
         created: it.created,
         kept_until: it.kept.map(|kept| kept.until),
         node: None,

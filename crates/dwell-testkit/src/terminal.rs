@@ -70,6 +70,18 @@ impl<'a> Terminal<'a> {
         self.tmux(&["capture-pane", "-p"]).stdout
     }
 
+    /// What tmux knows of it by a format, such as `#{alternate_on}`.
+    pub fn knows(&self, format: &str) -> String {
+        self.tmux(&["display-message", "-p", format]).stdout.trim().to_owned()
+    }
+
+    /// Takes it away, as when its window is closed.
+    pub fn close(&self) {
+        self.tmux(&["kill-server"]);
+        // One that is about to end would be in the way of the next.
+        wait_until(LIMIT, "the terminal's end", || UnixStream::connect(self.socket()).is_err());
+    }
+
     /// Waits until a line begins with a text, which the one that was typed does not.
     #[track_caller]
     pub fn says(&self, text: &str) {
@@ -106,8 +118,6 @@ impl Drop for Terminal<'_> {
         if std::thread::panicking() {
             eprintln!("--- the terminal\n{}", self.screen());
         }
-        self.tmux(&["kill-server"]);
-        // One that is about to end would be in the way of the next.
-        wait_until(LIMIT, "the terminal's end", || UnixStream::connect(self.socket()).is_err());
+        self.close();
     }
 }

@@ -212,7 +212,7 @@ pub(crate) fn rsync_shell(shell: &RsyncShell) -> Ended {
 
 /// Joins standard input and output to a stream. It ends when the other side's output does, whatever
 /// still comes in.
-pub(crate) async fn join_standard_streams(far: impl AsyncRead + AsyncWrite) -> Ended {
+async fn join_standard_streams(far: impl AsyncRead + AsyncWrite) -> Ended {
     let (mut read, mut write) = tokio::io::split(far);
     let up = async {
         let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut write).await;

@@ -11,8 +11,8 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptionsBuilder,
-    InspectContainerOptions, KillContainerOptionsBuilder, RenameContainerOptionsBuilder,
-    TopOptionsBuilder,
+    InspectContainerOptions, InspectContainerOptionsBuilder, KillContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, TopOptionsBuilder,
 };
 use futures_util::StreamExt;
 
@@ -28,6 +28,8 @@ const STOP: i64 = 10;
 const SETTLED: Duration = Duration::from_secs(2);
 /// How long keeping a file system as an image may take.
 const COMMIT: Duration = Duration::from_secs(15 * 60);
+/// How long counting what it has on the disk may take.
+const MEASURE: Duration = Duration::from_secs(60);
 /// What stands between a container and the system's calls.
 const UNCONFINED: [&str; 2] = ["seccomp", "apparmor"];
 /// How much of what a container says at its start is kept.
@@ -253,6 +255,15 @@ impl Engine {
         let seen = self.call("inspect container", QUICK, seen).await?;
         let pid = seen.state.and_then(|state| state.pid);
         Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0))
+    }
+
+    /// What a container has on the disk besides its image, in bytes. The engine counts it file by
+    /// file.
+    pub async fn changed_bytes(&self, name: &str) -> Result<u64, EngineError> {
+        let options = InspectContainerOptionsBuilder::new().size(true).build();
+        let inspect = self.docker()?.inspect_container(name, Some(options));
+        let seen = self.call("measure container", MEASURE, inspect).await?;
+        Ok(seen.size_rw.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
     }
 
     /// The command lines of a running container's processes.

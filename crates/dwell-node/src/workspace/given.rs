@@ -68,7 +68,7 @@ pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Probl
     node.workspaces.binary.get_or_try_init(|| require_static(node)).await?;
     binary(node, &directory.join(BINARY)).await?;
     variables(node, it)?;
-    replace(&directory.join(TMUX_FILE), &tmux::configuration(Some(Path::new(TMUX_INCLUDE))))?;
+    replace(&directory.join(TMUX_FILE), &tmux::configuration_inside(Path::new(TMUX_INCLUDE)))?;
     make_host_key(&directory.join(HOST_KEY_FILE), it.name.as_str()).await.or_problem()
 }
 

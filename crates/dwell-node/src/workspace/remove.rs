@@ -147,5 +147,6 @@ pub(super) async fn forget(node: &Node, it: &Workspace) -> Result<(), Problem> {
     node.store.forget_sessions(it.id.as_str()).await.or_problem()?;
     remove_directory(node, &node.paths.workspace(&it.id)).await?;
     crate::idle::forget(node, &it.id);
+    super::size::forget(node, &it.id);
     node.store.forget_workspace(&it.id).await.or_problem()
 }

@@ -1,7 +1,9 @@
 //! Workspaces as people see them.
 
 use dwell_api::workspace::Workspace;
+use dwell_core::workspace::Size;
 
+use super::remote::size as bytes;
 use super::show::age;
 use super::{Style, Table};
 
@@ -10,8 +12,17 @@ pub(crate) fn list(all: &[Workspace], now: i64, style: Style) -> String {
     if all.is_empty() {
         return "no workspaces yet: `dwell ws create <name>` makes one\n".to_owned();
     }
-    let heading =
-        ["WORKSPACE", "STATUS", "NODE", "LIMITS", "ENVIRONMENTS", "IMAGE", "AGE", "HOME KEPT"];
+    let heading = [
+        "WORKSPACE",
+        "STATUS",
+        "NODE",
+        "LIMITS",
+        "SIZE",
+        "ENVIRONMENTS",
+        "IMAGE",
+        "AGE",
+        "HOME KEPT",
+    ];
     let mut table = Table::new(&heading).states(1);
     for it in all {
         table.row(vec![
@@ -19,6 +30,7 @@ pub(crate) fn list(all: &[Workspace], now: i64, style: Style) -> String {
             it.status.as_str().to_owned(),
             it.node.as_ref().map(ToString::to_string).unwrap_or_default(),
             it.limits.to_string(),
+            it.size.map(|size| bytes(size.total())).unwrap_or_default(),
             environments(it),
             it.image.to_string(),
             age(it.created, now),
@@ -37,6 +49,11 @@ fn environments(it: &Workspace) -> String {
     names.join(", ")
 }
 
+fn size(it: &Size, now: i64) -> String {
+    let (home, changed) = (bytes(it.home), bytes(it.changed));
+    format!("home {home}, changed files {changed}, {} ago", age(it.measured, now))
+}
+
 /// One workspace.
 pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
     let mut lines = vec![
@@ -45,6 +62,7 @@ pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
         ("node", it.node.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("last seen", it.seen.map(|at| format!("{} ago", age(at, now))).unwrap_or_default()),
         ("limits", it.limits.to_string()),
+        ("size", it.size.map(|it| size(&it, now)).unwrap_or_default()),
         ("environments", environments(it)),
         ("address", it.address.clone().unwrap_or_default()),
         ("image", it.image.to_string()),

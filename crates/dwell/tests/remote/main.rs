@@ -23,6 +23,7 @@ mod mesh;
 mod moves;
 mod ports;
 mod postgres;
+mod reach;
 mod refused;
 mod shop;
 mod skew;
