@@ -10,6 +10,7 @@
 
 mod admission;
 mod away;
+mod begin;
 mod bench;
 mod crash;
 mod disk;
