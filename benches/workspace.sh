@@ -21,23 +21,30 @@ export DWELL_HOME=$work/home
 mkdir -p "$DWELL_HOME/config"
 unset DWELL_PROJECT DWELL_ENV DWELL_OUTPUT
 # A daemon of a user beside this one keeps its ports and its addresses.
-cat >"$DWELL_HOME/config/config.toml" <<'END'
+configure() {
+    cat >"$DWELL_HOME/config/config.toml" <<END
 [dns]
 port = 25354
 [proxy]
 port = 27080
 [network]
 pool = "10.213.0.0/16"
+[pool]
+"$image" = $1
 END
+}
+configure 0
 container=dwell-bench-peer-$$
 ends=()
 
 finish() {
     [ ${#ends[@]} -eq 0 ] || kill "${ends[@]}" 2>/dev/null || true
     docker rm -f "$container" "$container-lasting" >/dev/null 2>&1 || true
-    for name in bench lasting; do
+    configure 0
+    for name in bench warm lasting; do
         "$DWELL" ws destroy "$name" --force --purge >/dev/null 2>&1 || true
     done
+    pool_of 0 || true
     "$DWELL" node stop >/dev/null 2>&1 || true
     rm -rf "$work"
 }
@@ -45,6 +52,20 @@ trap finish EXIT
 
 dwell_create() { "$DWELL" ws create bench --image "$image" && "$DWELL" ws exec bench -- true; }
 peer_create() { docker run -d --name "$container" "$image" sleep 1d && docker exec "$container" true; }
+# Neither side is timed while another one is being made for the pool.
+pool_of() {
+    local end=$((SECONDS + 30))
+    until "$DWELL" ws pool --json | grep -Eq "\"ready\": *$1|\"images\": *\[\]"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+prepare_dwell_warm() { pool_of 1; }
+prepare_peer_warm() { pool_of 1; }
+dwell_warm() { "$DWELL" ws create warm --image "$image" && "$DWELL" ws exec warm -- true; }
+peer_warm() { peer_create; }
+clean_dwell_warm() { "$DWELL" ws destroy warm --force --purge; }
+clean_peer_warm() { peer_destroy; }
 dwell_destroy() { "$DWELL" ws destroy bench --force; }
 peer_destroy() { docker rm -f "$container"; }
 
@@ -79,6 +100,12 @@ bench_section "Workspaces: making and removing"
 bench_cycle "$rounds" dwell peer \
     "create|\`ws create\` and a first command / \`docker run\` and \`docker exec\`|0.9" \
     "destroy|\`ws destroy\`, keeping the home / \`docker rm -f\`|1.1"
+
+configure 1
+bench_compare "\`ws create\` from the warm pool and a first command / \`docker run\` and \`docker exec\`" \
+    "$rounds" 0.1 dwell_warm peer_warm
+configure 0
+pool_of 0
 
 "$DWELL" ws create lasting --image "$image" >/dev/null 2>&1
 ssh-keygen -q -t ed25519 -N '' -f "$work/key"

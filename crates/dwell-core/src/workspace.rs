@@ -5,6 +5,7 @@ mod docker;
 mod image;
 mod key;
 mod limits;
+mod pool;
 mod size;
 mod snapshot;
 #[cfg(test)]
@@ -24,6 +25,10 @@ pub use docker::{DOCKER_DATA, DOCKER_LOG, DOCKER_VARIABLE, Docker, DockerError, 
 pub use image::{ImageError, ImageRef};
 pub use key::{PublicKey, PublicKeyError};
 pub use limits::{Limits, Sizing, SizingError};
+pub use pool::{
+    POOL_MOST, PoolConfig, PoolError, PoolPlan, PoolSeen, Pooled, Unfit, Waits, pool_choice,
+    pool_plan,
+};
 pub use size::{Measured, Size};
 pub use snapshot::{Before, SetupStep, Snapshot};
 
@@ -203,6 +208,42 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// One that is about to be made, without anything that a person may choose besides.
+    pub fn new(
+        id: WorkspaceId,
+        name: WorkspaceName,
+        image: ImageRef,
+        limits: Limits,
+        created: i64,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            generation: Generation::FIRST,
+            image,
+            limits,
+            desired: Desired::Running,
+            making: true,
+            kept: None,
+            environments: BTreeSet::new(),
+            trees: BTreeSet::new(),
+            subnet: None,
+            host_key: String::new(),
+            idle: Settings::default(),
+            slept: false,
+            root: None,
+            homes: 0,
+            snapshots: Vec::new(),
+            snapshots_made: 0,
+            setup: Vec::new(),
+            before: None,
+            refuses_agents: false,
+            credentials: BTreeSet::new(),
+            docker: Docker::None,
+            created,
+        }
+    }
+
     /// Notes what a person wants of it, who then has the last word.
     pub fn want(&mut self, desired: Desired) {
         (self.desired, self.slept) = (desired, false);

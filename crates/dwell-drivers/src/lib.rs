@@ -2,6 +2,7 @@
 //! thin, says what failed on which object, and bounds every call in time.
 
 pub mod acl;
+pub mod cgroup;
 pub mod command;
 pub mod compose;
 pub mod credentials;
@@ -11,6 +12,7 @@ pub mod firewall;
 pub mod git;
 pub mod handover;
 pub mod identity;
+pub mod hostname;
 pub mod image;
 pub mod ingress;
 pub mod init;

@@ -7,8 +7,8 @@ mod elsewhere;
 mod environment;
 mod forward;
 mod idle;
-mod mcp;
 mod image;
+mod mcp;
 mod node;
 mod remote;
 mod session;
@@ -261,6 +261,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SERVICE_STOP, post(volume::stop_service))
         .route(endpoint::SERVICE_START, post(volume::start_service))
         .route(endpoint::WORKSPACES, get(workspace::list).post(workspace::create))
+        .route(endpoint::POOL, get(workspace::pool))
         .route(endpoint::WORKSPACE, get(workspace::one))
         .route(endpoint::WORKSPACE_CHANGE, post(workspace::change))
         .route(endpoint::WORKSPACE_LOSSES, get(workspace::losses))
@@ -403,6 +404,7 @@ pub(crate) async fn serve(
         workspace::create,
         image::list,
         image::build,
+        workspace::pool,
         workspace::one,
         workspace::change,
         workspace::losses,

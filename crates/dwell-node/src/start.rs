@@ -204,9 +204,11 @@ async fn settle_then_watch(node: Arc<Node>) {
     node.operations.settled();
     let sleeping = tokio::spawn(idle::run(node.clone()));
     let measuring = tokio::spawn(workspace::measure(node.clone()));
+    let filling = tokio::spawn(workspace::pool::run(node.clone()));
     reconcile::run(node).await;
     measuring.abort();
     sleeping.abort();
+    filling.abort();
     watching.abort();
 }
 

@@ -15,11 +15,13 @@ mod docker;
 mod exec;
 mod given;
 pub(crate) mod hook;
+mod hostname;
 mod inside;
 mod losses;
 mod mcp;
 mod network;
 mod person;
+pub(crate) mod pool;
 mod ports;
 mod quiet;
 mod reconcile;
@@ -94,6 +96,8 @@ pub(crate) struct Workspaces {
     /// What the engine holds to a size.
     quotas: tokio::sync::OnceCell<Quotas>,
     sizes: size::Sizes,
+    /// What waits to become one.
+    pub(crate) pool: pool::Pool,
 }
 
 impl Workspaces {
@@ -165,7 +169,9 @@ fn exists(name: &WorkspaceName) -> Problem {
 
 /// Takes the record of a workspace that the store does not know from its directory.
 pub(crate) async fn adopt(node: &Node, directory: &Path) {
-    let Ok(text) = std::fs::read(directory.join(RECORD_FILE)) else { return };
+    let Ok(text) = std::fs::read(directory.join(RECORD_FILE)) else {
+        return pool::recall(node, directory).await;
+    };
     let record: Workspace = match serde_json::from_slice(&text) {
         Ok(record) => record,
         Err(error) => {

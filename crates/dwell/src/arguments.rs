@@ -281,6 +281,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     WorkspaceSigns,
     #[command(hide = true)]
+    WorkspaceHostname(node::WorkspaceHostname),
+    #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }
 

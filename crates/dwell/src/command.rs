@@ -178,6 +178,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::WorkspaceCredentials => crate::roles::workspace_credentials(),
         Command::Credentials(it) => credentials::run(it, context).await,
         Command::WorkspaceSigns => crate::roles::workspace_signs(context),
+        Command::WorkspaceHostname(it) => crate::roles::workspace_hostname(&it),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }

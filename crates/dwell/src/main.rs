@@ -64,6 +64,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::WorkspaceBrowser => roles::mcp::browser(),
         Command::WorkspaceCredentials => roles::workspace_credentials(),
         Command::WorkspaceSigns => roles::workspace_signs(context),
+        Command::WorkspaceHostname(it) => roles::workspace_hostname(&it),
         Command::EmptyDirectory(place) => roles::empty_directory(&place),
         Command::Node(node) if let Some(background) = node.as_daemon() => {
             roles::daemon(context, background)

@@ -13,7 +13,7 @@ use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::arguments::node::{
-    AgentHook, EmptyDirectory, Relay, RsyncShell, SessionShim, SessionTerminal,
+    AgentHook, EmptyDirectory, Relay, RsyncShell, SessionShim, SessionTerminal, WorkspaceHostname,
 };
 use crate::command::{Context, block_on};
 use crate::failure::{Ended, Failure};
@@ -112,6 +112,14 @@ pub(crate) fn workspace_signs(context: &Context) -> Ended {
     let seen = dwell_drivers::signs::look();
     let seen = seen.map_err(|e| Problem::new(Code::State, format!("/proc cannot be read: {e}")))?;
     context.output.json(&seen)?;
+    Ok(0)
+}
+
+/// Calls the workspace that this runs in something else.
+pub(crate) fn workspace_hostname(it: &WorkspaceHostname) -> Ended {
+    let before: Vec<&str> = it.before.iter().map(String::as_str).collect();
+    dwell_drivers::hostname::change_own(&before, it.name.as_str())
+        .map_err(|e| Problem::new(Code::State, format!("the host name cannot be set: {e}")))?;
     Ok(0)
 }
 

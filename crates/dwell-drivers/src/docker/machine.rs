@@ -17,6 +17,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 
 use super::{Engine, EngineError, QUICK, size_option};
+use crate::hostname::Running;
 
 /// The most processes and threads.
 const PROCESSES: i64 = 8192;
@@ -266,6 +267,28 @@ impl Engine {
         Ok(seen.size_rw.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
     }
 
+    /// A container as it runs, frozen or not; `None` where it does not.
+    pub async fn running(&self, name: &str) -> Result<Option<Running>, EngineError> {
+        let seen = self.docker()?.inspect_container(name, None::<InspectContainerOptions>);
+        let seen = match self.call("inspect container", QUICK, seen).await {
+            Ok(seen) => seen,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let state = seen.state.unwrap_or_default();
+        let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+        if state.running != Some(true) || pid == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Running {
+            id: seen.id.unwrap_or_default(),
+            pid,
+            hostname: seen.config.and_then(|config| config.hostname).unwrap_or_default(),
+            hostname_file: seen.hostname_path.unwrap_or_default(),
+            hosts_file: seen.hosts_path.unwrap_or_default(),
+            image_id: seen.image.unwrap_or_default(),
+            paused: state.paused.unwrap_or_default(),
+        }))
     /// The command lines of a running container's processes.
     pub async fn processes(&self, name: &str) -> Result<Vec<String>, EngineError> {
         let options = TopOptionsBuilder::new().ps_args("-eo pid,args").build();

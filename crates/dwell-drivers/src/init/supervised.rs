@@ -20,6 +20,8 @@ pub(super) struct Supervised {
     running: Option<(Pid, Instant)>,
     next: Option<Instant>,
     pause: Duration,
+    /// Whether it is being ended to be started anew.
+    anew: bool,
 }
 
 impl Supervised {
@@ -33,7 +35,7 @@ impl Supervised {
         name: &'static str,
         make: impl Fn() -> io::Result<Command> + 'static,
     ) -> Self {
-        Self { name, make: Box::new(make), running: None, next: None, pause: PAUSE }
+        Self { name, make: Box::new(make), running: None, next: None, pause: PAUSE, anew: false }
     }
 
     /// Whether it has this name.
@@ -63,6 +65,9 @@ impl Supervised {
     pub(super) fn ended(&mut self, pid: Pid) {
         let Some((_, since)) = self.running.filter(|(own, _)| *own == pid) else { return };
         self.running = None;
+        if std::mem::take(&mut self.anew) {
+            return self.start();
+        }
         if since.elapsed() > WELL {
             self.pause = PAUSE;
         }
@@ -77,7 +82,7 @@ impl Supervised {
     /// Ends it so that it is started with the settings of now.
     pub(super) fn restart(&mut self) {
         if let Some((pid, _)) = self.running {
-            self.pause = PAUSE;
+            self.anew = true;
             // It may have ended just now.
             let _ = kill_process(pid, Signal::TERM);
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::event::Outcome;
+use dwell_api::pool::Pool;
 use dwell_api::remote::OnNode;
 use dwell_api::workspace::{
     Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, Ports, PortsQuery, RestoreWorkspace,
@@ -64,6 +65,12 @@ pub(super) async fn one(State(node): Shared, Path(name): Path<String>) -> Answer
     let found = workspace::find(&node, &name).await?;
     world::freshen(&node).await;
     answer(workspace::see(&node, &found).await?)
+}
+
+/// What waits to become a workspace.
+#[utoipa::path(get, path = "/v1/pool", responses((status = 200, body = Pool)))]
+pub(super) async fn pool(State(node): Shared) -> Answer<Pool> {
+    answer(workspace::pool::pool(&node).await?)
 }
 
 /// Makes a workspace and starts it, here or on another node.

@@ -16,7 +16,7 @@ use dwell_core::{Generation, WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources};
 
 use super::{
-    credentials, disk, docker, exists, find, given, labels, named, network, outcome, person,
+    credentials, disk, docker, exists, find, given, labels, named, network, outcome, person, pool,
     remove, save, tree,
 };
 use crate::node::{Node, invalid_name, random};
@@ -36,6 +36,11 @@ pub(crate) async fn create(
     let lock = node.workspaces.lock(request.name.as_str());
     let _held = lock.lock().await;
     refuse_taken(node, &request.name).await?;
+    if let Some(it) = pool::adopt(node, operation, &request).await {
+        person::follow(node, operation, &it, request.settings, request.dotfiles.as_ref()).await;
+        let summary = format!("`{}` runs", it.name);
+        return outcome(node, &it, true, summary).await;
+    }
     let image = request.image.unwrap_or_default();
     require_image(node, &image).await?;
     let sizing = request.sizing.unwrap_or_default();
@@ -276,12 +281,12 @@ async fn make(node: &Node, operation: &Operation, it: &mut Workspace) -> Result<
     Ok(())
 }
 
-async fn own_network(node: &Node, it: &Workspace) -> Result<(), Problem> {
+pub(super) async fn own_network(node: &Node, it: &Workspace) -> Result<(), Problem> {
     network::make(node, it, labels(node, it)).await?;
     fault::at("workspace_network", "after")
 }
 
-async fn home_and_container(node: &Node, it: &Workspace) -> Result<(), Problem> {
+pub(super) async fn home_and_container(node: &Node, it: &Workspace) -> Result<(), Problem> {
     for name in [it.home()].into_iter().chain(it.docker_data()) {
         let volume = disk::volume(node, it, &name).await?;
         node.engine.create_volume(&volume).await.or_problem()?;

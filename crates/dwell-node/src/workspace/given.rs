@@ -107,6 +107,14 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Problem> {
     written.map_err(|error| file("writing", path, &error))
 }
 
+/// Which dwell this is: another one whenever its binary is another file.
+pub(super) fn maker(node: &Node) -> Result<String, Problem> {
+    let own = &node.binary;
+    let it = std::fs::metadata(own).map_err(|error| file("reading", own, &error))?;
+    let (version, made) = (env!("CARGO_PKG_VERSION"), (it.mtime(), it.mtime_nsec()));
+    Ok(format!("{version} {} {}.{}", it.len(), made.0, made.1))
+}
+
 async fn require_static(node: &Node) -> Result<(), Problem> {
     let path = &node.binary;
     let mut head = Vec::with_capacity(HEADERS);

@@ -15,6 +15,7 @@ use dwell_drivers::docker::Network;
 use dwell_drivers::firewall;
 use tokio::time::sleep;
 
+use super::hostname;
 use crate::environment::subnets;
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -109,7 +110,8 @@ pub(super) async fn wire(node: &Node, it: &Workspace) -> Result<(), Problem> {
             node.engine.connect_network(&network.id, &container).await.or_problem()?;
         }
     }
-    Ok(())
+    // With each network the engine writes a line of hosts, with the name that it knows.
+    hostname::settle(node, it).await
 }
 
 /// The workspaces that have joined an environment and have a container.

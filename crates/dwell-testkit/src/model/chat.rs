@@ -24,13 +24,13 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
             call("write", &json!({ "filePath": file, "content": text }))
         }
         Turn::Call { name, input } if has_tools => call(&name, &input),
-        Turn::Write { file, text } if wants_listings(body) => {
-            say(&format!("{file}
+        Turn::Write { file, text } if wants_listings(body) => say(&format!(
+            "{file}
 ```
 {text}
 ```
-"))
-        }
+"
+        )),
         Turn::Write { .. } | Turn::Call { .. } => say("a tool is to be used"),
         Turn::Say(text) => say(&text),
     };

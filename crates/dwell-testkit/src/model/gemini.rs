@@ -13,7 +13,7 @@ pub(super) fn read(body: &Value) -> Vec<Part> {
         }
         for piece in content["parts"].as_array().into_iter().flatten() {
             if piece["functionResponse"].is_object() {
-                parts.push(Part::Done);
+                parts.push(Part::Done(piece["functionResponse"]["response"].to_string()));
             }
             parts.extend(piece["text"].as_str().map(|text| Part::Said(text.to_owned())));
         }
@@ -29,7 +29,10 @@ pub(super) fn answer(body: &Value, conversation: &[Part], streams: bool) -> Answ
             let arguments = json!({ "file_path": file, "content": text });
             json!({ "functionCall": { "name": "write_file", "args": arguments } })
         }
-        Turn::Write { .. } => json!({ "text": "a file is to be written" }),
+        Turn::Call { name, input } if has_tools => {
+            json!({ "functionCall": { "name": name, "args": input } })
+        }
+        Turn::Write { .. } | Turn::Call { .. } => json!({ "text": "a tool is to be used" }),
         Turn::Say(text) => json!({ "text": text }),
     };
     let candidate = json!({ "content": { "role": "model", "parts": [part] },

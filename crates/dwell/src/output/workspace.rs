@@ -1,5 +1,6 @@
 //! Workspaces as people see them.
 
+use dwell_api::pool::Pool;
 use dwell_api::workspace::Workspace;
 use dwell_core::workspace::Size;
 
@@ -54,6 +55,25 @@ fn size(it: &Size, now: i64) -> String {
     format!("home {home}, changed files {changed}, {} ago", age(it.measured, now))
 }
 
+/// What waits to become one.
+pub(crate) fn pool(pool: &Pool, style: Style) -> String {
+    let trouble = pool.trouble.as_ref().map(|why| format!("nothing is made: {why}\n"));
+    let trouble = trouble.unwrap_or_default();
+    if pool.images.is_empty() {
+        return format!("nothing waits: `[pool]` in config.toml says what should\n{trouble}");
+    }
+    let mut table = Table::new(&["IMAGE", "WANTED", "READY", "MEMORY", "NOTE"]);
+    for it in &pool.images {
+        let filling = it.filling.then(|| "one is being made".to_owned());
+        table.row(vec![
+            it.image.to_string(),
+            it.wanted.to_string(),
+            it.ready.to_string(),
+            dwell_core::admission::size(it.memory),
+            it.problem.clone().or(filling).unwrap_or_default(),
+        ]);
+    }
+    format!("{}{trouble}", table.render(style))
 /// One workspace.
 pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
     let mut lines = vec![
