@@ -3,6 +3,7 @@
 
 mod container;
 mod exec;
+mod gate;
 mod image;
 mod machine;
 mod network;
@@ -84,6 +85,7 @@ pub struct EngineInfo {
 pub struct Engine {
     docker: Arc<OnceLock<Docker>>,
     address: String,
+    gates: gate::Gates,
 }
 
 impl Engine {
@@ -105,7 +107,11 @@ impl Engine {
             let why = "only unix:// addresses are supported".to_owned();
             return Err(EngineError::Unreachable { address: address.to_owned(), why });
         }
-        Ok(Self { docker: Arc::default(), address: address.to_owned() })
+        Ok(Self {
+            docker: Arc::default(),
+            address: address.to_owned(),
+            gates: gate::Gates::default(),
+        })
     }
 
     /// The client, which is made once the socket is there.

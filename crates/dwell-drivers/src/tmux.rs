@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use inside::{Inside, Run};
 pub use config::inside as configuration_inside;
+pub use inside::{Inside, Run};
 pub use name::{Key, TmuxName};
 
 use crate::docker::EngineError;

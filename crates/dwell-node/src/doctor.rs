@@ -16,6 +16,7 @@ use dwell_net::doctor::{Inquiry, explain};
 
 use crate::node::Node;
 use crate::remote::RAISED;
+use crate::workspace;
 
 pub(crate) use repair::repair;
 
@@ -38,6 +39,7 @@ pub(crate) async fn examine(node: &Node) -> Vec<Finding> {
     findings.extend(names);
     findings.extend(nodes);
     findings.extend(leftovers(node).await);
+    findings.extend(disks(node).await);
     findings.extend(node.incidents.iter().map(|incident| Finding {
         what: "state".to_owned(),
         ok: false,
@@ -98,6 +100,22 @@ async fn tmux(node: &Node) -> Finding {
         Ok(version) => finding("tmux", true, version, ""),
         Err(error) => finding("tmux", false, error.to_string(), "install tmux 3.2 or newer"),
     }
+}
+
+/// Workspaces that take more of the disk than they may, as far as they were measured.
+async fn disks(node: &Node) -> Vec<Finding> {
+    let all = workspace::list(node, false).await.unwrap_or_default();
+    let measured = all.iter().filter_map(|it| Some((it, it.size?)));
+    let over = measured.filter(|(it, size)| size.exceeds(&it.limits));
+    over.map(|(it, size)| {
+        let (name, takes) = (&it.name, size.total() >> 20);
+        let detail = format!("`{name}` takes {takes} MiB; its limits are {}", it.limits);
+        let fix = format!(
+            "remove something in it, or let it have more: `dwell ws resize {name} disk=<size>`"
+        );
+        finding("disk of a workspace", false, detail, &fix)
+    })
+    .collect()
 }
 
 /// Whether services on other nodes are found at their ports below 1024.

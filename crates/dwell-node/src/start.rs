@@ -104,7 +104,8 @@ fn node_id(paths: &Paths) -> Result<NodeId, Problem> {
     Ok(id)
 }
 
-fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
+/// The node's own file, as it is now.
+pub(crate) fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
     let path = paths.config_file();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,

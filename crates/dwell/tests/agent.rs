@@ -173,7 +173,7 @@ impl Bench {
     fn aider(&self) {
         let config = format!(
             "model: openai/test\nopenai-api-base: {}/v1\nopenai-api-key: none\n\
-             check-update: false\nanalytics-disable: true\nshow-model-warnings: false",
+             check-update: false\nanalytics-disable: true\nshow-model-warnings: false\nshow-release-notes: false",
             self.model.url()
         );
         self.write("~/.aider.conf.yml", &config);

@@ -14,7 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use dwell_testkit::{ModelServer, Ran, TestHome, docker};
+use dwell_testkit::{ModelServer, Ran, TestHome, has_image, sh, show};
 
 /// Has Claude Code, Codex and OpenCode.
 const IMAGE: &str = "dwell-test-workspace-agents";
@@ -29,19 +29,19 @@ struct Bench {
 impl Bench {
     /// `None` where the image is not there.
     fn start() -> Option<Self> {
-        if docker(["image", "inspect", "--format", "ok", IMAGE]).code != Some(0) {
+        if !has_image(IMAGE) {
             eprintln!("skipped: this takes the image {IMAGE}");
             return None;
         }
         let home = TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(Duration::from_secs(180));
         home.dwell(["ws", "create", NAME, "--image", IMAGE]).ok();
-        let shown = home.dwell(["ws", "show", NAME, "--json"]).json();
+        let shown = show(&home, NAME);
         let own: Ipv4Addr = shown["address"].as_str().unwrap().parse().unwrap();
         Some(Self { home, machine: IpAddr::from(Ipv4Addr::from_bits(own.to_bits() - 1)) })
     }
 
     fn sh(&self, line: &str) -> Ran {
-        self.home.dwell(["ws", "exec", NAME, "--", "sh", "-c", line])
+        sh(&self.home, NAME, line)
     }
 
     fn write(&self, path: &str, text: &str) {

@@ -120,9 +120,8 @@ fn one_that_waits_becomes_a_workspace() {
     let shown = show(&home, "box");
     assert_eq!((&shown["id"], &shown["status"]), (&id.into(), &"running".into()));
     assert!(is_of_the_pool(&home, "box") && !is_frozen(&waits));
-    let names = "hostname; cat /etc/hostname; getent hosts $(hostname) | wc -l; \
-                 echo $DWELL_WORKSPACE_NAME; grep -c dwell-ws- /proc/sys/kernel/hostname";
-    assert_eq!(sh(&home, "box", names).stdout, "box\nbox\n1\nbox\n0\n");
+    let names = "hostname; cat /etc/hostname; getent hosts box | wc -l; echo $DWELL_WORKSPACE_NAME";
+    assert_eq!(sh(&home, "box", names).ok(), "box\nbox\n1\nbox");
     let told = home.dwell(["ssh", "box", "--", "hostname; echo $DWELL_WORKSPACE_NAME"]);
     assert_eq!(told.ok(), "box\nbox");
     let known = std::fs::read_to_string(home.state().join("ssh/known_hosts")).unwrap();
@@ -324,19 +323,21 @@ fn an_engine_that_only_can_be_asked_freezes_and_names_it() {
     let home = TestHome::on_engine(env!("CARGO_BIN_EXE_dwell"), Some(engine.host()));
     want(&home, IMAGE, 1);
     full(&home, 1);
-    let paused = || engine.docker(["ps", "--quiet", "--filter", "status=paused"]).ok().to_owned();
-    let first = paused();
+    let paused = |engine: &Engine| {
+        engine.docker(["ps", "--quiet", "--filter", "status=paused"]).ok().to_owned()
+    };
+    let first = paused(&engine);
     assert!(!first.is_empty());
     create(&home, "box", IMAGE).ok();
     let names = "hostname; cat /etc/hostname; getent hosts box | wc -l; echo $DWELL_WORKSPACE_NAME";
     assert_eq!(sh(&home, "box", names).ok(), "box\nbox\n1\nbox");
     full(&home, 1);
-    let second = paused();
+    let second = paused(&engine);
     assert!(!second.is_empty() && second != first);
     engine.kill();
     engine.restart();
     wait_until(SOON, "another one waits", || {
-        let now = paused();
+        let now = paused(&engine);
         !now.is_empty() && now != second && ready(&home) == 1
     });
     wait_until(SOON, "the workspace runs", || sh(&home, "box", "hostname").stdout == "box\n");

@@ -9,13 +9,14 @@
     reason = "a test ends where it meets what it does not expect"
 )]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use dwell_testkit::{Ran, Terminal, TestHome, docker, show, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
 
 const IMAGE: &str = "debian:bookworm";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -45,19 +46,31 @@ fn socket(home: &TestHome) -> PathBuf {
 /// The processes with these words in their command line, as the engine has them.
 fn running(home: &TestHome, words: &str) -> usize {
     let top = docker(["top", &container(home), "-eo", "pid,args"]);
-    top.ok().lines().filter(|line| line.contains(words)).count()
+    let lines = top.ok().lines().filter_map(|line| line.trim_start().split_once(' '));
+    lines.filter(|(_, line)| line.contains(words)).count()
 }
 
-/// How many commands the engine was asked to start.
+/// How many commands the engine was asked to start meanwhile.
 fn by_engine(home: &TestHome, during: impl FnOnce()) -> usize {
     let name = container(home);
     let since = docker(["info", "--format", "{{.SystemTime}}"]).ok().to_owned();
+    let mut events = Command::new("docker");
+    events.args(["events", "--since", &since, "--filter", &format!("container={name}")]);
+    events.args(["--filter", "event=exec_start"]).stdout(Stdio::piped());
+    let mut events = Events(events.spawn().unwrap());
     during();
-    let until = docker(["info", "--format", "{{.SystemTime}}"]).ok().to_owned();
-    let only = format!("container={name}");
-    let asked = ["events", "--since", &since, "--until", &until, "--filter", &only];
-    let seen = docker(asked.iter().chain(&["--filter", "event=exec_start"]));
-    seen.ok().lines().filter(|line| line.contains("exec_start")).count()
+    docker(["exec", &name, "true", "that-was-it"]).ok();
+    let lines = BufReader::new(events.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.take_while(|line| !line.contains("that-was-it")).count()
+}
+
+/// The engine's events; watched no longer once dropped.
+struct Events(Child);
+
+impl Drop for Events {
+    fn drop(&mut self) {
+        let _ = (self.0.kill(), self.0.wait());
+    }
 }
 
 fn spawn(home: &TestHome, words: &[&str]) -> Child {
@@ -166,23 +179,30 @@ fn a_hundred_commands_at_a_time_keep_their_codes() {
         }
     });
     wait_until(LIMIT, "nothing is left", || running(&home, "sleep") == 0);
-    let top = docker(["top", &container(&home), "-eo", "stat,args"]);
+    let top = docker(["top", &container(&home), "-eo", "pid,stat,args"]);
     assert!(!top.ok().contains("<defunct>"), "{top:?}");
 }
 
 #[test]
 fn a_terminal_has_its_size_and_ends_with_its_client() {
     let home = begin();
-    let terminal = Terminal::open(&home, home.path(), "ws exec box");
-    terminal.keys(&["stty size; tty; echo $TERM; test -w $(tty) && echo mine", "Enter"]);
-    terminal.shows("30 100");
-    terminal.shows("mine");
+    let terminal = Terminal::shell(&home, home.path());
+    let binary = home.binary().display();
+    let line = format!("sh -c 'echo $$ > client; exec {binary} ws exec box'");
+    terminal.keys(&[&line, "Enter"]);
+    terminal.shows("dev@box");
+    let has_size = |rows: [u16; 2], columns: u16| {
+        terminal.keys(&["clear; stty size", "Enter"]);
+        let screen = terminal.screen();
+        rows.iter().any(|rows| screen.contains(&format!("{rows} {columns}")))
+    };
+    // The last row may be its own.
+    wait_until(LIMIT, "it knows its size", || has_size([29, 30], 100));
+    terminal.keys(&["clear; test -w $(tty) && echo \"m\"ine $TERM", "Enter"]);
+    terminal.shows("mine ");
     terminal.resize(90, 20);
-    wait_until(LIMIT, "it knows its new size", || {
-        terminal.keys(&["stty size", "Enter"]);
-        terminal.screen().contains("20 90")
-    });
-    terminal.keys(&["sleep 4567", "Enter"]);
+    wait_until(LIMIT, "it knows its new size", || has_size([19, 20], 90));
+    terminal.keys(&["clear; sleep 4567", "Enter"]);
     wait_until(LIMIT, "it sleeps", || running(&home, "sleep 4567") == 1);
     terminal.keys(&["C-c"]);
     wait_until(LIMIT, "it is interrupted", || running(&home, "sleep 4567") == 0);
@@ -190,14 +210,9 @@ fn a_terminal_has_its_size_and_ends_with_its_client() {
     // Whoever is killed says no farewell.
     terminal.keys(&["clear; sleep 4568", "Enter"]);
     wait_until(LIMIT, "it sleeps", || running(&home, "sleep 4568") == 1);
-    dwell_testkit::run(
-        home.command("pkill").args([
-            "-KILL",
-            "-f",
-            &format!("^{} ws exec box", home.binary().display()),
-        ]),
-        LIMIT,
-    );
+    let client = std::fs::read_to_string(home.path().join("client")).unwrap();
+    let client = Pid::from_raw(client.trim().parse().unwrap()).unwrap();
+    kill_process(client, Signal::KILL).unwrap();
     wait_until(LIMIT, "nothing of it is left", || {
         running(&home, "sleep 4568") == 0 && running(&home, "bash") == 0
     });
@@ -229,12 +244,12 @@ fn freezing_a_command_loses_nothing_of_it() {
     let mut stdout = child.stdout.take().unwrap();
     let mut first = [0; 6];
     stdout.read_exact(&mut first).unwrap();
-    docker(["pause", &container(&home)]).ok();
+    home.dwell(["ws", "suspend", "box"]).ok();
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(b"while frozen\n").unwrap();
     drop(stdin);
     assert!(child.try_wait().unwrap().is_none());
-    docker(["unpause", &container(&home)]).ok();
+    home.dwell(["ws", "resume", "box"]).ok();
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!((rest.as_str(), child.wait().unwrap().code()), ("while frozen\n", Some(9)));
@@ -267,8 +282,7 @@ fn the_engine_starts_commands_where_the_socket_does_not_answer() {
     assert_eq!(by_engine(&home, once), 0);
 
     // What starts commands comes back when it was killed.
-    let kill =
-        "kill -9 $(grep -al workspace-commands /proc/[0-9]*/cmdline | cut -d/ -f3 | grep -v self)";
+    let kill = "kill -9 $(grep -al 'workspace-comm[a]nds' /proc/[0-9]*/cmdline | cut -d/ -f3)";
     home.dwell(["ws", "exec", "-u", "root", "box", "--", "sh", "-c", kill]);
     assert_eq!(by_engine(&home, once), 0);
     home.dwell(["ws", "stop", "box"]).ok();
@@ -287,12 +301,12 @@ fn nobody_inside_is_answered_and_nobody_inside_answers_for_it() {
     sh(&home, ask).fails_with(13);
 
     // Another process that listens in its place is not asked, whatever it would say.
-    let lie = "perl -MIO::Socket::UNIX -e '$p=\"/run/dwell-sessions/commands.sock\"; unlink $p; \
+    let lie = "perl -MIO::Socket::UNIX -e '$SIG{PIPE}=\"IGNORE\"; $p=\"/run/dwell-sessions/commands.sock\"; unlink $p; \
                $s=IO::Socket::UNIX->new(Local=>$p,Listen=>9) or die; print \"up\\n\"; close STDOUT; \
-               while($c=$s->accept){print $c \"dwell commands 1\\n\"; sysread($c,$b,9999); \
-               open F,\">/tmp/taken\"; print F $b; close F; print $c \"\\4\\0\\0\\0\\4\\0\\0\\0\\0\"}' & sleep 0.5";
-    home.dwell(["ws", "exec", "-u", "root", "box", "--", "sh", "-c", lie]).ok();
-    wait_until(LIMIT, "it listens", || running(&home, "perl") > 0);
+               while($c=$s->accept){print $c \"dwell commands 1\\n\"; if(sysread($c,$b,9999)){ \
+               open F,\">/tmp/taken\"; print F $b; close F} print $c \"\\4\\0\\0\\0\\4\\0\\0\\0\\0\"}' & sleep 0.5";
+    let told = home.dwell(["ws", "exec", "-u", "root", "box", "--", "sh", "-c", lie]);
+    assert_eq!(told.ok(), "up");
     let asked = by_engine(&home, || {
         sh(&home, "exit 3").fails_with(3);
         assert_eq!(sh(&home, "ls /tmp").ok(), "");

@@ -24,6 +24,8 @@ const MEMORY: &str = ".local/share/dwell/memory.jsonl";
 const BROWSER: &str = "/opt/dwell/chromium";
 /// What brings Playwright's own Chromium, of the version that the server is of.
 const BROWSER_PACKAGE: &str = "playwright-core@1.64.0-alpha-1790635538000";
+/// How long Codex waits for a server to begin, in seconds.
+const CODEX_LIMIT: u32 = 60;
 /// GitHub's own server.
 const GITHUB: &str = "https://api.githubcopilot.com/mcp/";
 
@@ -257,6 +259,10 @@ impl Place {
                 let line: Vec<&String> = std::iter::once(command).chain(arguments).collect();
                 json!({ "type": "local", "command": line, "enabled": true })
             }
+            // Its own limit of ten seconds is short for a server that a busy machine starts.
+            "codex" => json!({
+                "command": command, "args": arguments, "startup_timeout_sec": CODEX_LIMIT,
+            }),
             _ => json!({ "command": command, "args": arguments }),
         };
         let key = if self.agent == "opencode" { "environment" } else { "env" };

@@ -8,6 +8,8 @@ pub const TAIL: u64 = 16 * 1024;
 /// What a terminal shows that an agent does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
+    /// Nothing can be typed yet.
+    Nothing,
     /// It asks for a decision.
     Asks,
     /// It waits for its next task.
@@ -56,7 +58,12 @@ impl Agent {
                 _ => Shown::Works,
             });
         }
-        let title = last_title(tail)?;
+        let Some(title) = last_title(tail) else {
+            // Who always says by its title what it does has not begun to.
+            let tells = titles.iter().any(|(_, shown)| *shown == Shown::Waits);
+            let is_whole = u64::try_from(tail.len()).is_ok_and(|length| length < TAIL);
+            return (tail.is_empty() || (tells && is_whole)).then_some(Shown::Nothing);
+        };
         titles.iter().find(|(words, _)| title.contains(words)).map(|(_, shown)| *shown)
     }
 }
@@ -121,6 +128,8 @@ mod tests {
         assert_eq!(gemini("\u{270b}  Action Required"), Some(Shown::Asks));
         assert_eq!(gemini("\u{25c7}  Ready"), Some(Shown::Waits));
         assert_eq!(gemini("\u{2726}  Working\u{2026}"), Some(Shown::Works));
+        assert_eq!(shown("gemini", "a warning"), Some(Shown::Nothing));
+        assert_eq!(shown("codex", ""), Some(Shown::Nothing));
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl Agent {
         let is_young = now.saturating_sub(seen.started) < QUIET;
         // Some move something while they wait, too.
         match seen.shown.filter(|_| self.hooks != Hooks::All) {
+            Some(Shown::Nothing) => return AgentState::Starting,
             Some(Shown::Asks) => return AgentState::NeedsInput,
             Some(Shown::Waits) => return AgentState::Idle,
             Some(Shown::Works) if is_young => return AgentState::Starting,
@@ -257,6 +258,7 @@ mod tests {
         assert_eq!(aider.state(&seen, 21 * S), AgentState::Working);
         assert_eq!(aider.state(&seen, 30 * S), AgentState::Idle);
         for (shown, state) in [
+            (Shown::Nothing, AgentState::Starting),
             (Shown::Asks, AgentState::NeedsInput),
             (Shown::Waits, AgentState::Idle),
             (Shown::Works, AgentState::Working),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Limits;
 use crate::Generation;
 
 /// How long a figure is good at least, in microseconds.
@@ -25,6 +26,11 @@ impl Size {
     /// All of it.
     pub fn total(&self) -> u64 {
         self.home.saturating_add(self.changed)
+    }
+
+    /// Whether that is more than there may be.
+    pub fn exceeds(&self, limits: &Limits) -> bool {
+        limits.disk_mb.is_some_and(|most| self.total() > most << 20)
     }
 }
 
@@ -51,6 +57,18 @@ impl Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn home_and_the_rest_count_together() {
+        let takes = |home: u64, changed: u64| Size {
+            home: home << 20,
+            changed: changed << 20,
+            measured: 0,
+        };
+        let limits = Limits { disk_mb: Some(10), ..Limits::default() };
+        assert!(!takes(6, 4).exceeds(&limits) && takes(6, 5).exceeds(&limits));
+        assert!(!takes(6, 5).exceeds(&Limits::default()));
+    }
 
     #[test]
     fn what_takes_long_is_measured_seldom() {

@@ -67,9 +67,11 @@ impl Engine {
             self.call("create exec", QUICK, self.docker()?.create_exec(container, config)).await?;
         let options =
             StartExecOptions { detach: false, tty: spec.tty, output_capacity: Some(64 * 1024) };
+        let begins = self.gates.begin(container).await;
         let started = self
             .call("start exec", QUICK, self.docker()?.start_exec(&created.id, Some(options)))
             .await?;
+        tokio::spawn(self.clone().until_begun(created.id.clone(), begins));
         let StartExecResults::Attached { output, input } = started else {
             return Err(EngineError::Other("the engine did not attach to the command".to_owned()));
         };

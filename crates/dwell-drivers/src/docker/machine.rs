@@ -31,6 +31,9 @@ const SETTLED: Duration = Duration::from_secs(2);
 const COMMIT: Duration = Duration::from_secs(15 * 60);
 /// How long counting what it has on the disk may take.
 const MEASURE: Duration = Duration::from_secs(60);
+/// How often freezing is tried: under the first version of control groups it fails where processes
+/// begin at that moment.
+const FREEZES: u32 = 3;
 /// What stands between a container and the system's calls.
 const UNCONFINED: [&str; 2] = ["seccomp", "apparmor"];
 /// How much of what a container says at its start is kept.
@@ -180,10 +183,15 @@ impl Engine {
 
     /// Freezes a container; one that is frozen stays so.
     pub async fn freeze(&self, name: &str) -> Result<(), EngineError> {
-        match self.call("freeze container", QUICK, self.docker()?.pause_container(name)).await {
-            Err(error) if says(&error, "already paused") => Ok(()),
-            other => other,
+        let _alone = self.gates.freeze(name).await?;
+        for left in (0..FREEZES).rev() {
+            match self.call("freeze container", QUICK, self.docker()?.pause_container(name)).await {
+                Err(error) if says(&error, "already paused") => break,
+                Err(error) if left > 0 && says(&error, "unable to freeze") => {}
+                other => return other,
+            }
         }
+        Ok(())
     }
 
     /// Lets a frozen container go on; one that runs does.
@@ -289,6 +297,8 @@ impl Engine {
             image_id: seen.image.unwrap_or_default(),
             paused: state.paused.unwrap_or_default(),
         }))
+    }
+
     /// The command lines of a running container's processes.
     pub async fn processes(&self, name: &str) -> Result<Vec<String>, EngineError> {
         let options = TopOptionsBuilder::new().ps_args("-eo pid,args").build();

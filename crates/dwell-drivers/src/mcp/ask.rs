@@ -52,7 +52,8 @@ pub(super) async fn tools(launch: &Launch, home: &Path) -> Result<Vec<String>, S
 /// Why, with the line of what it said that tells most: the first that speaks of an error.
 fn told(why: String, said: &str) -> String {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().find(|line| line.to_lowercase().contains("error")).or(lines().last());
+    let line =
+        lines().find(|line| line.to_lowercase().contains("error")).or_else(|| lines().next_back());
     match line {
         Some(line) => format!("{why}: {}", line.chars().take(SAID).collect::<String>()),
         None => why,

@@ -5,6 +5,7 @@
 mod serve;
 mod socket;
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,7 +65,12 @@ impl Commands {
         match socket::start(&self.directory, &spec, size).await {
             Ok(running) => Ok(running),
             Err(error) => {
-                tracing::debug!(%error, container = self.container, "the engine starts a command");
+                let container = &self.container;
+                match error.kind() {
+                    // It does not run, or was started by an older daemon.
+                    ErrorKind::NotFound | ErrorKind::ConnectionRefused => {}
+                    _ => tracing::warn!(%error, container, "the engine starts its commands"),
+                }
                 Running::by_engine(&self.engine, &self.container, spec, size).await
             }
         }

@@ -111,7 +111,10 @@ pub(super) async fn wire(node: &Node, it: &Workspace) -> Result<(), Problem> {
         }
     }
     // With each network the engine writes a line of hosts, with the name that it knows.
-    hostname::settle(node, it).await
+    if let Err(problem) = hostname::settle(node, it).await {
+        tracing::warn!(%problem, workspace = %it.name, "inside it has another host name");
+    }
+    Ok(())
 }
 
 /// The workspaces that have joined an environment and have a container.

@@ -13,7 +13,6 @@ use dwell_api::pool::{Pool as Shown, PoolImage};
 use dwell_api::{Code, Problem};
 use dwell_core::WorkspaceId;
 use dwell_core::admission::{Demand, Severity, concerns};
-use dwell_core::config::NodeConfig;
 use dwell_core::observed::State;
 use dwell_core::workspace::{
     ImageRef, PoolConfig, PoolPlan, PoolSeen, Pooled, Waits, pool_choice, pool_plan,
@@ -24,7 +23,8 @@ use tokio::sync::Notify;
 use super::{given, seen, state};
 use crate::machine;
 use crate::node::Node;
-use crate::problem::{OrProblem, file};
+use crate::problem::OrProblem;
+use crate::start::config;
 use crate::world::EngineState;
 
 pub(super) use adopt::adopt;
@@ -187,13 +187,7 @@ async fn read(node: &Node) -> Result<(), Problem> {
 
 /// Reads what is wanted; what cannot be read keeps what was.
 fn configure(node: &Node) -> Result<(), Problem> {
-    let path = node.paths.config_file();
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(file("reading", &path, &error)),
-    };
-    let wanted = NodeConfig::from_toml(&text).or_problem()?.pool;
+    let wanted = config(&node.paths)?.pool;
     let mut inner = node.workspaces.pool.lock();
     if inner.wanted != wanted {
         inner.failed.clear();

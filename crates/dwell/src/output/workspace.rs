@@ -2,7 +2,7 @@
 
 use dwell_api::pool::Pool;
 use dwell_api::workspace::Workspace;
-use dwell_core::workspace::Size;
+use dwell_core::workspace::{Limits, Size};
 
 use super::remote::size as bytes;
 use super::show::age;
@@ -50,9 +50,14 @@ fn environments(it: &Workspace) -> String {
     names.join(", ")
 }
 
-fn size(it: &Size, now: i64) -> String {
+fn size(it: &Size, limits: &Limits, now: i64) -> String {
     let (home, changed) = (bytes(it.home), bytes(it.changed));
-    format!("home {home}, changed files {changed}, {} ago", age(it.measured, now))
+    let of = match limits.disk_mb.map(|most| bytes(most << 20)) {
+        Some(most) if it.exceeds(limits) => format!(", more than its limit of {most}"),
+        Some(most) => format!(", of {most}"),
+        None => String::new(),
+    };
+    format!("home {home}, changed files {changed}{of}, {} ago", age(it.measured, now))
 }
 
 /// What waits to become one.
@@ -74,6 +79,8 @@ pub(crate) fn pool(pool: &Pool, style: Style) -> String {
         ]);
     }
     format!("{}{trouble}", table.render(style))
+}
+
 /// One workspace.
 pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
     let mut lines = vec![
@@ -82,7 +89,7 @@ pub(crate) fn one(it: &Workspace, now: i64, style: Style) -> String {
         ("node", it.node.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("last seen", it.seen.map(|at| format!("{} ago", age(at, now))).unwrap_or_default()),
         ("limits", it.limits.to_string()),
-        ("size", it.size.map(|it| size(&it, now)).unwrap_or_default()),
+        ("size", it.size.map(|taken| size(&taken, &it.limits, now)).unwrap_or_default()),
         ("environments", environments(it)),
         ("address", it.address.clone().unwrap_or_default()),
         ("image", it.image.to_string()),

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::as_text;
+
 const LONGEST: usize = 40;
 
 /// The name of a server, which every agent takes: letters, digits, `-` and `_`.
@@ -53,25 +55,14 @@ impl FromStr for SecretName {
     }
 }
 
-macro_rules! text {
+macro_rules! name {
     ($name:ident) => {
+        as_text!($name);
+
         impl $name {
             /// The name.
             pub fn as_str(&self) -> &str {
                 &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = ServerNameError;
-            fn try_from(text: String) -> Result<Self, ServerNameError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> Self {
-                name.0
             }
         }
 
@@ -83,8 +74,8 @@ macro_rules! text {
     };
 }
 
-text!(ServerName);
-text!(SecretName);
+name!(ServerName);
+name!(SecretName);
 
 #[cfg(test)]
 mod tests {

@@ -59,6 +59,7 @@ fn each_agent_is_told_in_its_own_words() {
     [mcp_servers.memory]
     command = "/home/dev/.local/share/dwell/mcp/memory/node_modules/.bin/mcp-server-memory"
     args = []
+    startup_timeout_sec = 60
     env = { MEMORY_FILE_PATH = "/home/dev/.local/share/dwell/memory.jsonl" }
 
     ~/.config/opencode/opencode.json
@@ -140,6 +141,7 @@ fn what_else_is_there_stays_as_it_is() {
     [mcp_servers.filesystem]
     command = "/home/dev/.local/share/dwell/mcp/filesystem/node_modules/.bin/mcp-server-filesystem"
     args = ["/home/dev"]
+    startup_timeout_sec = 60
     "#);
 }
 

@@ -22,7 +22,7 @@ use super::{GREETING, REQUEST_MAX, Request, SIZE};
 use crate::running::{Control, Piece, Running};
 
 /// How long the process inside may take to take a command.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(5);
 /// How soon it is tried again where very many are waiting.
 const AGAIN: Duration = Duration::from_millis(5);
 const CHUNK: usize = 32 * 1024;

@@ -29,6 +29,7 @@ pub(in crate::workspace) async fn adopt(
         return None;
     }
     let pool = &node.workspaces.pool;
+    super::read(node).await.ok()?;
     let image = request.image.clone().unwrap_or_default();
     let pooled = pool.take(&image, &given::maker(node).ok()?)?;
     let lock = node.workspaces.lock(pooled.workspace.id.as_str());
@@ -117,7 +118,7 @@ async fn finish(
     let (was, is, id) = (pooled.workspace.container(), it.container(), running.id.as_str());
     let resized = async {
         if it.limits != pooled.workspace.limits {
-            node.engine.resize(id, create::resources(&it.limits)).await?;
+            return node.engine.resize(id, create::resources(&it.limits)).await.or_problem();
         }
         Ok(())
     };
@@ -128,7 +129,7 @@ async fn finish(
         tell(node, running)
     );
     renamed.or_problem()?;
-    resized.or_problem()?;
+    resized?;
     called?;
     told?;
     fault::at("pool_finished", "after")?;

@@ -168,6 +168,13 @@ pub(in crate::workspace) async fn recall(node: &Node, directory: &Path) {
     let Ok(record) = serde_json::from_slice::<Pooled>(&text) else {
         return tracing::warn!(path = %directory.display(), "not understood");
     };
+    let id = &record.workspace.id;
+    // One that was given away in the moment of a crash has this file still.
+    let is_known = !matches!(node.store.workspace(id).await, Ok(None))
+        || !matches!(node.store.is_pooled(id).await, Ok(false));
+    if is_known {
+        return;
+    }
     if let Err(error) = node.store.put_pooled(&record).await {
         return tracing::warn!(%error, workspace = %record.workspace.id, "not recalled");
     }

@@ -67,7 +67,7 @@ async fn up(mut far: impl AsyncWrite + Unpin, unanswered: &Cell<Option<Instant>>
         }
     }
     let _ = far.shutdown().await;
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 async fn watch<W: Future<Output = ()>>(unanswered: &Cell<Option<Instant>>, wake: impl Fn() -> W) {
