@@ -11,7 +11,7 @@ endif
 
 PREFIX ?= $(HOME)/.local
 CARGO_FLAGS := --workspace --locked --target $(TARGET)
-TEST_IMAGES := $(addprefix dwell-test-,$(notdir $(wildcard crates/dwell-testkit/images/*)) workspace-image workspace-agents workspace-docker desktop)
+TEST_IMAGES := $(addprefix dwell-test-,$(notdir $(wildcard crates/dwell-testkit/images/*)) workspace-image workspace-agents workspace-agents-more workspace-docker desktop)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 DENY := $(shell command -v cargo-deny 2>/dev/null)
 

@@ -21,23 +21,30 @@ export DWELL_HOME=$work/home
 mkdir -p "$DWELL_HOME/config"
 unset DWELL_PROJECT DWELL_ENV DWELL_OUTPUT
 # A daemon of a user beside this one keeps its ports and its addresses.
-cat >"$DWELL_HOME/config/config.toml" <<'END'
+configure() {
+    cat >"$DWELL_HOME/config/config.toml" <<END
 [dns]
 port = 25354
 [proxy]
 port = 27080
 [network]
 pool = "10.213.0.0/16"
+[pool]
+"$image" = $1
 END
+}
+configure 0
 container=dwell-bench-peer-$$
 ends=()
 
 finish() {
     [ ${#ends[@]} -eq 0 ] || kill "${ends[@]}" 2>/dev/null || true
     docker rm -f "$container" "$container-lasting" >/dev/null 2>&1 || true
-    for name in bench lasting; do
+    configure 0
+    for name in bench warm lasting; do
         "$DWELL" ws destroy "$name" --force --purge >/dev/null 2>&1 || true
     done
+    pool_of 0 || true
     "$DWELL" node stop >/dev/null 2>&1 || true
     rm -rf "$work"
 }
@@ -45,6 +52,20 @@ trap finish EXIT
 
 dwell_create() { "$DWELL" ws create bench --image "$image" && "$DWELL" ws exec bench -- true; }
 peer_create() { docker run -d --name "$container" "$image" sleep 1d && docker exec "$container" true; }
+# Neither side is timed while another one is being made for the pool.
+pool_of() {
+    local end=$((SECONDS + 30))
+    until "$DWELL" ws pool --json | grep -Eq "\"ready\": *$1|\"images\": *\[\]"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+prepare_dwell_warm() { pool_of 1; }
+prepare_peer_warm() { pool_of 1; }
+dwell_warm() { "$DWELL" ws create warm --image "$image" && "$DWELL" ws exec warm -- true; }
+peer_warm() { peer_create; }
+clean_dwell_warm() { "$DWELL" ws destroy warm --force --purge; }
+clean_peer_warm() { peer_destroy; }
 dwell_destroy() { "$DWELL" ws destroy bench --force; }
 peer_destroy() { docker rm -f "$container"; }
 
@@ -66,6 +87,8 @@ dwell_stopped() { "$DWELL" ws stop lasting; }
 peer_stopped() { docker stop -t 0 "$container-lasting"; }
 dwell_frozen() { "$DWELL" ws suspend lasting; }
 peer_frozen() { docker stop -t 0 "$container-lasting"; }
+dwell_exec() { "$DWELL" ws exec lasting -- true; }
+peer_exec() { docker exec "$container-lasting" true; }
 dwell_back() { "$DWELL" ws start lasting && dwell_byte; }
 peer_back() { docker start "$container-lasting" && peer_byte; }
 dwell_thawed() { dwell_byte; }
@@ -78,6 +101,12 @@ bench_cycle "$rounds" dwell peer \
     "create|\`ws create\` and a first command / \`docker run\` and \`docker exec\`|0.9" \
     "destroy|\`ws destroy\`, keeping the home / \`docker rm -f\`|1.1"
 
+configure 1
+bench_compare "\`ws create\` from the warm pool and a first command / \`docker run\` and \`docker exec\`" \
+    "$rounds" 0.1 dwell_warm peer_warm
+configure 0
+pool_of 0
+
 "$DWELL" ws create lasting --image "$image" >/dev/null 2>&1
 ssh-keygen -q -t ed25519 -N '' -f "$work/key"
 docker create --name "$container-lasting" "$image" sh -c \
@@ -86,6 +115,9 @@ docker start "$container-lasting" >/dev/null
 # Keys and logins are made once, before anything is timed.
 peer_byte
 dwell_byte
+
+bench_section "Workspaces: a command"
+bench_compare "\`ws exec\` / \`docker exec\`" "$rounds" 0.5 dwell_exec peer_exec
 
 bench_section "Workspaces: coming back, to the first byte of the ssh server"
 bench_cycle "$rounds" dwell peer \

@@ -102,6 +102,7 @@ build_own() {
         dwell-test-workspace-image) agents='' ;;
         # All steps before the agents are those of the one without.
         dwell-test-workspace-agents) agents='claude codex opencode' ;;
+        dwell-test-workspace-agents-more) agents='gemini aider' ;;
         dwell-test-workspace-docker) agents='' target=docker ;;
         dwell-test-desktop) agents='' target=desktop ;;
     esac

@@ -2,6 +2,7 @@
 # Installs what the tests of remote nodes run: an ssh server, a userspace WireGuard, a proxy. None
 # of them is started on this machine, now or at boot. Only root can make the hosts of those tests,
 # so that others have nothing to install; and what a system does not have, its tests do without.
+# For the test of desktops also a browser, and what drives it, into target/browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/common.sh
@@ -42,7 +43,25 @@ provide() {
     disable_at_boot "$@"
 }
 
-[ "$(uname -s)" = Linux ] && has apt-get && [ "$(id -u)" -eq 0 ] || exit 0
+# Puts the browser's driver where the test looks for it, as its lockfile says.
+provide_driver() {
+    local from=crates/dwell-testkit/browser to=target/browser
+    has npm || { say "npm is not installed: the test that needs a browser is skipped"; return; }
+    [ ! -d "$to/node_modules/playwright-core" ] ||
+        ! cmp -s "$from/package-lock.json" "$to/package-lock.json" || return 0
+    say "installing the browser's driver"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to/"
+    if ! timeout 120 npm ci --prefix "$to" --ignore-scripts --no-audit --no-fund --silent >/dev/null; then
+        rm -rf "$to"
+        say "npm could not install it: the test that needs a browser is skipped"
+    fi
+}
+
+[ "$(uname -s)" = Linux ] || exit 0
+provide_driver
+has apt-get && [ "$(id -u)" -eq 0 ] || exit 0
+[ ! -d target/browser ] || provide chromium chromium
 provide sshd openssh-server ssh.service ssh.socket ssh
 provide ssh openssh-client
 provide iptables iptables

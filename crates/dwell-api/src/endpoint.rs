@@ -187,6 +187,8 @@ endpoints! {
     WORKSPACE_SETUP = "/v1/workspaces/{workspace}/setup";
     /// GET: what an upgrade would do. POST: has it begin anew as an image (events).
     WORKSPACE_UPGRADE = "/v1/workspaces/{workspace}/upgrade";
+    /// GET: what waits to become a workspace.
+    POOL = "/v1/pool";
     /// GET: what holds it awake, and when it is put to sleep. POST: changes when.
     WORKSPACE_IDLE = "/v1/workspaces/{workspace}/idle";
     /// POST: keeps it awake for a time, or takes that back.

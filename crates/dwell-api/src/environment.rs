@@ -198,6 +198,9 @@ pub struct CreateEnvironment {
     /// Uses the source directory itself.
     #[serde(default)]
     pub in_place: bool,
+    /// Makes it also where the project has no compose file: with a tree and without services.
+    #[serde(default)]
+    pub bare: bool,
     /// Further patterns of ignored files to bring along.
     #[serde(default)]
     pub copy: Vec<String>,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use dwell_core::NodeName;
 use dwell_core::image::{BuiltIn, ImageName, Variant};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// Builds a workspace image, unless the one that is there is fresh.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -43,4 +44,38 @@ pub struct BuiltImage {
     /// How long the build took.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
+}
+
+/// Which images to look at.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, IntoParams)]
+pub struct ListImages {
+    /// Those of another node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub node: Option<NodeName>,
+    /// The variants in this repository, whoever built them; all that dwell built when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[param(value_type = Option<String>)]
+    pub repository: Option<ImageName>,
+}
+
+/// A workspace image that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SeenImage {
+    /// Its tag.
+    pub tag: String,
+    /// `fresh` or `old`.
+    pub state: String,
+    /// Why it is old.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was built, in seconds since the Unix epoch.
+    pub created: Option<i64>,
+    /// The image that it starts from.
+    pub base: Option<String>,
+    /// The agents in it.
+    #[serde(default)]
+    pub agents: Vec<String>,
 }

@@ -14,6 +14,7 @@ pub mod image;
 pub mod moving;
 pub mod node;
 pub mod paths;
+pub mod pool;
 pub mod problem;
 pub mod remote;
 pub mod session;

@@ -71,6 +71,11 @@ impl Paths {
         self.state.join("node.db")
     }
 
+    /// The binary that the daemon runs.
+    pub fn binary(&self) -> PathBuf {
+        self.state.join("dwell")
+    }
+
     /// The user's configuration file.
     pub fn config_file(&self) -> PathBuf {
         self.config.join("config.toml")

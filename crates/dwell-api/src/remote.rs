@@ -8,6 +8,7 @@ use dwell_core::admission::Capacity;
 use dwell_core::compose::Specification;
 use dwell_core::environment::Origin;
 use dwell_core::remote::{MeshAddress, Remote};
+use dwell_core::workspace::Status;
 use dwell_core::{EnvironmentId, EnvironmentName, NodeId, NodeName, ServiceName};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -263,6 +264,21 @@ pub struct Seen {
     /// Its workspaces, also those whose homes are kept.
     #[serde(default)]
     pub workspaces: Vec<Workspace>,
+}
+
+impl Seen {
+    /// Whether it has a workspace or an environment of this identity.
+    pub fn has(&self, id: &str) -> bool {
+        let is_its = |it: &Workspace| it.id.as_str() == id && it.status != Status::Destroyed;
+        self.workspaces.iter().any(is_its)
+            || self.environments.iter().any(|it| it.environment.id.as_str() == id)
+    }
+
+    /// Whether it keeps the home of a workspace of this identity that is destroyed.
+    pub fn had(&self, id: &str) -> bool {
+        let is_its = |it: &Workspace| it.id.as_str() == id && it.status == Status::Destroyed;
+        self.workspaces.iter().any(is_its)
+    }
 }
 
 /// A source that was sent to a node: how it is named there. What it says is between the drivers

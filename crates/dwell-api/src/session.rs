@@ -73,6 +73,9 @@ pub struct Session {
     pub exit_code: Option<i32>,
     /// Terminals attached to it.
     pub attached: u32,
+    /// Windows that it has, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<u32>,
     /// When it began, in microseconds since the Unix epoch.
     pub started: i64,
     /// When it ended.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use dwell_core::credentials::SignIn;
 use dwell_core::settings::{DotfilesRef, Settings};
-use dwell_core::workspace::{Desired, Docker, ImageRef, Limits, PublicKey, Sizing, Status};
+use dwell_core::workspace::{Desired, Docker, ImageRef, Limits, PublicKey, Size, Sizing, Status};
 use dwell_core::{
     EnvironmentId, EnvironmentName, Generation, NodeName, ProjectName, WorkspaceId, WorkspaceName,
 };
@@ -60,6 +60,10 @@ pub struct Workspace {
     #[serde(default, skip_serializing_if = "Docker::is_none")]
     #[schema(inline)]
     pub docker: Docker,
+    /// What it takes on the disk, as it was measured last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(inline)]
+    pub size: Option<Size>,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
     /// Until when its home is kept, once it is destroyed.

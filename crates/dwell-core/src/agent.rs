@@ -4,11 +4,14 @@
 mod begin;
 mod installed;
 pub mod mcp;
+mod screen;
 mod state;
 mod variables;
 
 use installed::Package;
 pub use installed::{Found, survey, surveyed};
+pub use screen::{Shown, TAIL};
+use screen::{Signs, UNSEEN};
 use state::Hooks;
 pub use state::{AgentState, Report, Seen, reported};
 pub use variables::{Collision, ServiceFacts, SessionFacts, Variables, variables};
@@ -27,6 +30,8 @@ pub struct Agent {
     prints: &'static [&'static str],
     /// Whether what stands alone at the end of its arguments is a prompt, not a file or a directory.
     takes_prompt: bool,
+    /// Options whose value is a prompt that begins a conversation.
+    prompts: &'static [&'static str],
     /// Options that take no value and may stand before a prompt.
     switches: &'static [&'static str],
     /// Subcommands that hold no conversation.
@@ -42,6 +47,8 @@ pub struct Agent {
     by_identity: &'static [&'static str],
     /// What it tells by hooks.
     hooks: Hooks,
+    /// How its terminal shows what it does.
+    signs: Signs,
     /// Where it comes from.
     package: Package,
     /// The file below the home that a sign-in leaves.
@@ -55,6 +62,7 @@ const AGENTS: &[Agent] = &[
         headless: None,
         prints: &["-p", "--print"],
         takes_prompt: true,
+        prompts: &[],
         switches: &["--dangerously-skip-permissions", "--continue", "-c", "--verbose", "--ide"],
         other: &["mcp", "update", "doctor"],
         resume: &["--continue"],
@@ -62,6 +70,7 @@ const AGENTS: &[Agent] = &[
         keys: &["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"],
         by_identity: &["--resume"],
         hooks: Hooks::All,
+        signs: UNSEEN,
         package: Package::Npm("@anthropic-ai/claude-code"),
         credentials: ".claude/.credentials.json",
     },
@@ -71,13 +80,29 @@ const AGENTS: &[Agent] = &[
         headless: Some("exec"),
         prints: &["e"],
         takes_prompt: true,
+        prompts: &[],
         switches: &["--full-auto", "--dangerously-bypass-approvals-and-sandbox", "--search"],
-        other: &["app-server", "cloud", "fork", "login", "logout", "mcp", "mcp-server", "review"],
+        other: &[
+            "app-server",
+            "cloud",
+            "doctor",
+            "fork",
+            "login",
+            "logout",
+            "mcp",
+            "mcp-server",
+            "review",
+        ],
         resume: &["resume", "--last"],
         chooses: &["resume"],
         keys: &["OPENAI_API_KEY", "CODEX_API_KEY"],
         by_identity: &["resume"],
         hooks: Hooks::Ends,
+        signs: Signs {
+            titles: &[("Action Required", Shown::Asks)],
+            questions: &[("Doyoutrustthecontents", 2500)],
+            ..UNSEEN
+        },
         package: Package::Npm("@openai/codex"),
         credentials: ".codex/auth.json",
     },
@@ -87,6 +112,7 @@ const AGENTS: &[Agent] = &[
         headless: Some("run"),
         prints: &[],
         takes_prompt: false,
+        prompts: &["--prompt"],
         switches: &["--continue", "-c", "--print-logs"],
         other: &["acp", "agent", "attach", "auth", "github", "mcp", "models", "serve", "web"],
         resume: &["--continue"],
@@ -94,6 +120,7 @@ const AGENTS: &[Agent] = &[
         keys: &["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
         by_identity: &["--session"],
         hooks: Hooks::None,
+        signs: Signs { questions: &[("Permissionrequired", 2500)], ..UNSEEN },
         package: Package::Npm("opencode-ai"),
         credentials: ".local/share/opencode/auth.json",
     },
@@ -103,6 +130,7 @@ const AGENTS: &[Agent] = &[
         headless: None,
         prints: &["--message", "-m", "--message-file", "-f"],
         takes_prompt: false,
+        prompts: &[],
         switches: &["--yes-always", "--no-auto-commits", "--restore-chat-history"],
         other: &[],
         resume: &["--restore-chat-history"],
@@ -110,6 +138,7 @@ const AGENTS: &[Agent] = &[
         keys: &["OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY"],
         by_identity: &[],
         hooks: Hooks::None,
+        signs: Signs { pastes: Some("(Y)es/(N)o"), ..UNSEEN },
         package: Package::Python("aider-chat"),
         credentials: ".aider/oauth-keys.env",
     },
@@ -119,13 +148,23 @@ const AGENTS: &[Agent] = &[
         headless: None,
         prints: &["-p", "--prompt"],
         takes_prompt: true,
+        prompts: &["-i", "--prompt-interactive"],
         switches: &["--yolo", "-y", "--skip-trust", "--sandbox", "-s", "--debug", "-d"],
-        other: &["extensions", "mcp"],
+        other: &["extensions", "extension", "gemma", "hooks", "hook", "mcp", "skills", "skill"],
         resume: &["--resume", "latest"],
         chooses: &["--resume", "-r"],
         keys: &["GEMINI_API_KEY", "GOOGLE_API_KEY"],
         by_identity: &[],
         hooks: Hooks::None,
+        signs: Signs {
+            titles: &[
+                ("Action Required", Shown::Asks),
+                ("Ready", Shown::Waits),
+                ("Working", Shown::Works),
+            ],
+            questions: &[("Doyoutrustthefiles", 2500)],
+            ..UNSEEN
+        },
         package: Package::Npm("@google/gemini-cli"),
         credentials: ".gemini/oauth_creds.json",
     },
@@ -176,6 +215,24 @@ impl Agent {
             }
             _ => true,
         }
+    }
+
+    /// The arguments without the prompts that are values of options.
+    fn without_prompts(&self, arguments: &[String]) -> Vec<String> {
+        let mut kept = Vec::new();
+        let mut rest = arguments.iter();
+        while let Some(argument) = rest.next() {
+            let (option, value) = match argument.split_once('=') {
+                Some((option, _)) => (option, true),
+                None => (argument.as_str(), false),
+            };
+            match (self.prompts.contains(&option), value) {
+                (true, false) => drop(rest.next()),
+                (true, true) => {}
+                (false, _) => kept.push(argument.clone()),
+            }
+        }
+        kept
     }
 
     /// Whether the arguments leave it to us which conversation is meant.
@@ -229,8 +286,9 @@ pub fn restore_command(argv: &[String], conversation: Option<&str>) -> Option<Ve
     if does_other || agent.is_headless(arguments) {
         return None;
     }
+    let arguments = agent.without_prompts(arguments);
     let without = arguments.split_last().filter(|(last, before)| agent.is_prompt(last, before));
-    let kept = without.map_or(arguments, |(_, before)| before);
+    let kept = without.map_or(arguments.as_slice(), |(_, before)| before);
     let line: Vec<String> = std::iter::once(program.clone()).chain(kept.to_vec()).collect();
     Some(resume_command(&line, conversation))
 }
@@ -331,6 +389,11 @@ mod tests {
         assert_eq!(restored(&model[..3]), some("claude --continue --model opus"));
         assert_eq!(restored(&["codex", "--search", "fix"]), some("codex resume --last --search"));
         assert_eq!(restored(&["aider", "a.py"]), some("aider --restore-chat-history a.py"));
+        let gemini = ["gemini", "--yolo", "--prompt-interactive", "fix it"];
+        assert_eq!(restored(&gemini), some("gemini --resume latest --yolo"));
+        assert_eq!(restored(&["opencode", "--prompt", "fix"]), some("opencode --continue"));
+        let model = ["opencode", "--prompt=fix", "--model", "a/b"];
+        assert_eq!(restored(&model), some("opencode --continue --model a/b"));
         for over in [
             &["claude", "-p", "fix it"][..],
             &["codex", "exec", "fix"],

@@ -99,7 +99,7 @@ pub struct Isolation<'a> {
 }
 
 /// An environment's model and what is to be known about it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Isolated {
     /// The self-contained compose model. Equal input gives equal bytes.
     pub compose: Value,

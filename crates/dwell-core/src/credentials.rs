@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Where a workspace has the directories.
 pub const CREDENTIALS: &str = "/run/dwell-credentials";
@@ -59,6 +60,37 @@ impl SignIn {
         }
     }
 
+    /// The variable by which the agent keeps its sign-in in the shared directory itself. Then it also
+    /// renews it under a lock there, so that of all who share it one does.
+    pub fn variable(self) -> Option<(&'static str, String)> {
+        let place = || format!("{CREDENTIALS}/{self}");
+        (self == Self::Claude).then(|| ("CLAUDE_SECURESTORAGE_CONFIG_DIR", place()))
+    }
+
+    /// Whether what somebody wrote is to take the place of what is there: not where the latter was
+    /// renewed later, as both tell.
+    pub fn supersedes(self, new: &str, there: &str) -> bool {
+        match (self.renewed(new), self.renewed(there)) {
+            (Some(new), Some(there)) => new >= there,
+            _ => true,
+        }
+    }
+
+    /// What grows with each renewal.
+    fn renewed(self, content: &str) -> Option<String> {
+        let content: Value = serde_json::from_str(content).ok()?;
+        let (pointer, is_text) = match self {
+            Self::Claude => ("/claudeAiOauth/expiresAt", false),
+            Self::Codex => ("/last_refresh", true),
+            Self::Gemini => ("/expiry_date", false),
+            Self::Opencode => return None,
+        };
+        match content.pointer(pointer)? {
+            Value::String(text) if is_text => Some(text.clone()),
+            number => number.as_u64().map(|number| format!("{number:020}")),
+        }
+    }
+
     /// The file's name in the shared directory, where it is one of this agent's.
     pub fn named(self, name: &str) -> Option<&'static str> {
         self.files().iter().copied().find(|path| file_name(path) == name)
@@ -98,5 +130,21 @@ mod tests {
         }
         assert!("aider".parse::<SignIn>().is_err());
         assert_eq!(SignIn::Claude.named("../x"), None);
+    }
+
+    #[test]
+    fn what_was_renewed_later_stays() {
+        let claude = |expires: u64| format!(r#"{{"claudeAiOauth": {{"expiresAt": {expires}}}}}"#);
+        assert!(SignIn::Claude.supersedes(&claude(1000), &claude(1000)));
+        assert!(SignIn::Claude.supersedes(&claude(1000), &claude(999)));
+        assert!(!SignIn::Claude.supersedes(&claude(999), &claude(1000)));
+        let codex = |at: &str| format!(r#"{{"last_refresh": "2026-01-{at}T00:00:00Z"}}"#);
+        assert!(!SignIn::Codex.supersedes(&codex("01"), &codex("02")));
+        assert!(SignIn::Codex.supersedes(&codex("02"), &codex("01")));
+        let gemini = |expires: u64| format!(r#"{{"expiry_date": {expires}}}"#);
+        assert!(!SignIn::Gemini.supersedes(&gemini(1), &gemini(2)));
+        // Where one does not tell, the last one wins.
+        assert!(SignIn::Claude.supersedes("{}", &claude(1)));
+        assert!(SignIn::Claude.supersedes(&claude(1), "not JSON"));
     }
 }

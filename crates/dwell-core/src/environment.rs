@@ -46,6 +46,8 @@ pub struct Options {
     pub placement: Choices,
     /// Whether its HTTP services are reached from other machines of a mesh.
     pub ingress: bool,
+    /// Whether it may be without a compose file, and so without services.
+    pub bare: bool,
 }
 
 /// Where an environment came from that another node sent here.

@@ -5,6 +5,8 @@ mod docker;
 mod image;
 mod key;
 mod limits;
+mod pool;
+mod size;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,11 @@ pub use docker::{DOCKER_DATA, DOCKER_LOG, DOCKER_VARIABLE, Docker, DockerError, 
 pub use image::{ImageError, ImageRef};
 pub use key::{PublicKey, PublicKeyError};
 pub use limits::{Limits, Sizing, SizingError};
+pub use pool::{
+    POOL_MOST, PoolConfig, PoolError, PoolPlan, PoolSeen, Pooled, Unfit, Waits, pool_choice,
+    pool_plan,
+};
+pub use size::{Measured, Size};
 pub use snapshot::{Before, SetupStep, Snapshot};
 
 /// What the names of workspaces' bridges begin with, and no others.
@@ -39,6 +46,9 @@ pub const GIVEN: &str = "/run/dwell";
 pub const SESSIONS: &str = "/run/dwell-sessions";
 /// The file there that is present while the workspace is being stopped.
 pub const STOPPING_FILE: &str = "stopping";
+/// The socket there at which its first process has commands started for its node, and for nobody
+/// inside.
+pub const COMMANDS_SOCKET: &str = "commands.sock";
 /// The file in [`GIVEN`] that configures the tmux server of its sessions.
 pub const TMUX_FILE: &str = "tmux.conf";
 /// Where the user of a workspace has its sockets.
@@ -198,6 +208,42 @@ pub struct Workspace {
 }
 
 impl Workspace {
+    /// One that is about to be made, without anything that a person may choose besides.
+    pub fn new(
+        id: WorkspaceId,
+        name: WorkspaceName,
+        image: ImageRef,
+        limits: Limits,
+        created: i64,
+    ) -> Self {
+        Self {
+            id,
+            name,
+            generation: Generation::FIRST,
+            image,
+            limits,
+            desired: Desired::Running,
+            making: true,
+            kept: None,
+            environments: BTreeSet::new(),
+            trees: BTreeSet::new(),
+            subnet: None,
+            host_key: String::new(),
+            idle: Settings::default(),
+            slept: false,
+            root: None,
+            homes: 0,
+            snapshots: Vec::new(),
+            snapshots_made: 0,
+            setup: Vec::new(),
+            before: None,
+            refuses_agents: false,
+            credentials: BTreeSet::new(),
+            docker: Docker::None,
+            created,
+        }
+    }
+
     /// Notes what a person wants of it, who then has the last word.
     pub fn want(&mut self, desired: Desired) {
         (self.desired, self.slept) = (desired, false);
@@ -265,6 +311,8 @@ impl Workspace {
         if !self.refuses_agents {
             all.push((AGENT_VARIABLE.to_owned(), AGENT_SOCKET.to_owned()));
         }
+        let places = self.credentials.iter().filter_map(|agent| agent.variable());
+        all.extend(places.map(|(name, value)| (name.to_owned(), value)));
         if !self.docker.is_none() {
             all.push((DOCKER_VARIABLE.to_owned(), self.docker.to_string()));
         }

@@ -1,24 +1,37 @@
-//! A command of the user's on this machine whose terminal, or whose pipes, are somewhere else.
+//! A command on this machine whose terminal, or whose pipes, are somewhere else.
 
 use std::io;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Stdio;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::process::Child;
-use tokio::sync::mpsc;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
 
+use crate::identity::Identity;
 use crate::process::ProcessError;
+
+/// What is said of a program that is missing, before its name, where it would have run.
+pub const MISSING: &str = "dwell: there is no program `";
 
 const CHUNK: usize = 32 * 1024;
 /// How many pieces of output wait for whoever reads them.
 const WAITING: usize = 16;
-/// How long a command may take to end once its terminal is gone.
+/// How long a command may take to end once nobody is at its other end.
 const FAREWELL: Duration = Duration::from_secs(2);
+/// How often it is looked whether all of it has ended then.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long others that hold its pipes may be silent once it has ended, and how much is still read
+/// then: what a pipe may hold.
+const AFTERGLOW: Duration = Duration::from_secs(2);
+const HELD_MAX: usize = 1 << 20;
 
 /// The command.
 #[derive(Debug, Clone)]
@@ -31,6 +44,8 @@ pub struct Spec {
     pub variables: Vec<(String, String)>,
     /// Columns and rows of its terminal; pipes instead of one when absent.
     pub terminal: Option<(u16, u16)>,
+    /// Who it runs as, where that is somebody else; this takes root.
+    pub identity: Option<Identity>,
 }
 
 /// A piece of what it wrote.
@@ -42,33 +57,17 @@ pub struct Piece {
     pub bytes: Bytes,
 }
 
-/// The command while it runs. Dropping it hangs it up, and kills what does not care.
+/// The command while it runs. Dropping it hangs up its terminal, or tells it to end where it has
+/// none, and kills what does not care.
 pub struct Running {
-    /// Its output; ends when all of it has closed.
+    /// Its output; ends when all of it has closed, or soon after the command's end.
     pub output: mpsc::Receiver<Piece>,
     /// Its standard input.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
-    end: End,
+    ended: watch::Receiver<Option<i32>>,
     resize: Option<mpsc::UnboundedSender<(u16, u16)>>,
-}
-
-struct End {
-    child: Child,
-    group: Option<Pid>,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        let (Some(group), Ok(None)) = (self.group, self.child.try_wait()) else { return };
-        // It may have ended in this moment.
-        let _ = rustix::process::kill_process_group(group, Signal::HUP);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                tokio::time::sleep(FAREWELL).await;
-                let _ = rustix::process::kill_process_group(group, Signal::KILL);
-            });
-        }
-    }
+    /// Dropped with this.
+    _wanted: oneshot::Sender<()>,
 }
 
 impl Running {
@@ -79,9 +78,9 @@ impl Running {
 
     /// Waits for its end: the exit code, or 128 and the signal that ended it.
     pub async fn ended(&mut self) -> io::Result<i32> {
-        use std::os::unix::process::ExitStatusExt;
-        let status = self.end.child.wait().await?;
-        Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+        let ended = self.ended.wait_for(Option::is_some).await;
+        let code = ended.ok().and_then(|code| *code);
+        code.ok_or_else(|| io::Error::other("its end is not known"))
     }
 }
 
@@ -97,16 +96,39 @@ pub fn start(spec: &Spec) -> Result<Running, ProcessError> {
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).current_dir(&spec.directory).env_clear();
     command.envs(spec.variables.iter().map(|(name, value)| (name, value)));
-    let failed = |error: io::Error| match error.kind() {
+    let started = match &spec.identity {
+        None => begin(command, spec.terminal),
+        Some(identity) => begin_as(identity, command, spec.terminal),
+    };
+    started.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound if spec.directory.is_dir() => {
             ProcessError::Missing { program: program.clone() }
         }
         _ => ProcessError::Io { program: program.clone(), source: error },
-    };
-    match spec.terminal {
-        Some(size) => on_terminal(command, size).map_err(failed),
-        None => on_pipes(command).map_err(failed),
+    })
+}
+
+fn begin(command: tokio::process::Command, terminal: Option<(u16, u16)>) -> io::Result<Running> {
+    match terminal {
+        Some(size) => on_terminal(command, size),
+        None => on_pipes(command),
     }
+}
+
+/// Starts it from a thread that is somebody else, to whom its pipes or terminal belong then.
+fn begin_as(
+    identity: &Identity,
+    command: tokio::process::Command,
+    terminal: Option<(u16, u16)>,
+) -> io::Result<Running> {
+    let runtime = Handle::current();
+    let begin = || {
+        identity.take()?;
+        let _entered = runtime.enter();
+        begin(command, terminal)
+    };
+    let panicked = |_| io::Error::other("a thread panicked");
+    std::thread::scope(|scope| scope.spawn(begin).join().map_err(panicked))?
 }
 
 fn on_terminal(
@@ -143,48 +165,101 @@ fn on_terminal(
             }
         }
     });
+    let (ended, wanted) = watch_over(child, Signal::HUP);
     let (told, output) = mpsc::channel(WAITING);
-    pass(read, false, told);
-    Ok(Running { output, input: Box::pin(input), end: end(child), resize: Some(resize) })
+    pass(read, false, told, ended.clone());
+    let input = Box::pin(input);
+    Ok(Running { output, input, ended, resize: Some(resize), _wanted: wanted })
 }
 
 fn on_pipes(mut command: tokio::process::Command) -> io::Result<Running> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut child = command.spawn()?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (ended, wanted) = watch_over(child, Signal::TERM);
     let (told, output) = mpsc::channel(WAITING);
-    if let Some(stdout) = child.stdout.take() {
-        pass(stdout, false, told.clone());
+    if let Some(stdout) = stdout {
+        pass(stdout, false, told.clone(), ended.clone());
     }
-    if let Some(stderr) = child.stderr.take() {
-        pass(stderr, true, told);
+    if let Some(stderr) = stderr {
+        pass(stderr, true, told, ended.clone());
     }
-    let input: Pin<Box<dyn AsyncWrite + Send>> = match child.stdin.take() {
+    let input: Pin<Box<dyn AsyncWrite + Send>> = match stdin {
         Some(stdin) => Box::pin(stdin),
         None => Box::pin(tokio::io::sink()),
     };
-    Ok(Running { output, input, end: end(child), resize: None })
+    Ok(Running { output, input, ended, resize: None, _wanted: wanted })
 }
 
-fn end(child: Child) -> End {
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-    End { child, group: pid }
+/// Tells the code that a command ends with; ends its group by this signal, else by force, where
+/// that is not awaited any more.
+fn watch_over(
+    mut child: Child,
+    last: Signal,
+) -> (watch::Receiver<Option<i32>>, oneshot::Sender<()>) {
+    let group = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+    let (told, ended) = watch::channel(None);
+    let (wanted, mut unwanted) = oneshot::channel::<()>();
+    tokio::spawn(async move {
+        tokio::select! {
+            status = child.wait() => {
+                let code = status.ok().map(|status| {
+                    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
+                });
+                told.send_replace(code);
+            }
+            _ = &mut unwanted => {
+                let tell = |signal| group.map(|group| kill_process_group(group, signal));
+                // It may have ended in this moment; what is stopped cannot end by itself.
+                let _ = (tell(last), tell(Signal::CONT));
+                let gone = async {
+                    let _ = child.wait().await;
+                    while group.is_some_and(|group| test_kill_process_group(group).is_ok()) {
+                        sleep(LOOK).await;
+                    }
+                };
+                let _ = timeout(FAREWELL, gone).await;
+                let _ = tell(Signal::KILL);
+            }
+        }
+    });
+    (ended, wanted)
 }
 
-/// Passes what is read on until it ends. A terminal's end is an error (EIO) on Linux.
+/// Passes what is read on until it ends, or nobody wants it. A terminal's end is an error (EIO) on
+/// Linux; pipes may be held open by others than the command.
 fn pass(
     mut read: impl AsyncRead + Unpin + Send + 'static,
     stderr: bool,
     told: mpsc::Sender<Piece>,
+    mut ended: watch::Receiver<Option<i32>>,
 ) {
     tokio::spawn(async move {
         let mut buffer = vec![0; CHUNK];
-        while let Ok(count @ 1..) = read.read(&mut buffer).await {
+        let mut left = HELD_MAX;
+        loop {
+            let count = tokio::select! {
+                biased;
+                () = told.closed() => return,
+                count = read.read(&mut buffer) => count.unwrap_or(0),
+                () = silence(&mut ended) => return,
+            };
+            if ended.borrow().is_some() {
+                left = left.saturating_sub(count);
+            }
             let bytes = Bytes::copy_from_slice(buffer.get(..count).unwrap_or_default());
-            if told.send(Piece { stderr, bytes }).await.is_err() {
+            let over = count == 0 || left == 0;
+            if over || told.send(Piece { stderr, bytes }).await.is_err() {
                 return;
             }
         }
     });
+}
+
+/// Returns when a command has ended and nothing more has come for a while.
+async fn silence(ended: &mut watch::Receiver<Option<i32>>) {
+    let _ = ended.wait_for(Option::is_some).await;
+    sleep(AFTERGLOW).await;
 }
 
 #[cfg(test)]
@@ -198,6 +273,7 @@ mod tests {
             directory: std::env::temp_dir(),
             variables: vec![("PATH".to_owned(), "/usr/bin:/bin".to_owned())],
             terminal,
+            identity: None,
         }
     }
 

@@ -3,9 +3,11 @@
 
 mod container;
 mod exec;
+mod gate;
 mod image;
 mod machine;
 mod network;
+mod quota;
 mod volume;
 
 use std::future::Future;
@@ -20,6 +22,7 @@ pub use exec::{Exec, ExecOutput, ExecSpec};
 pub use image::Image;
 pub use machine::{Directory, MachineSpec, Resources, Rights, StartError};
 pub use network::Network;
+pub use quota::{Quotas, size_option};
 pub use volume::{ArchiveError, Holder, Volume};
 
 use crate::process::Program;
@@ -82,6 +85,7 @@ pub struct EngineInfo {
 pub struct Engine {
     docker: Arc<OnceLock<Docker>>,
     address: String,
+    gates: gate::Gates,
 }
 
 impl Engine {
@@ -103,7 +107,11 @@ impl Engine {
             let why = "only unix:// addresses are supported".to_owned();
             return Err(EngineError::Unreachable { address: address.to_owned(), why });
         }
-        Ok(Self { docker: Arc::default(), address: address.to_owned() })
+        Ok(Self {
+            docker: Arc::default(),
+            address: address.to_owned(),
+            gates: gate::Gates::default(),
+        })
     }
 
     /// The client, which is made once the socket is there.

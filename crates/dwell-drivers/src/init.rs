@@ -1,9 +1,11 @@
-//! The first process of a workspace: it makes the user where the image has none, supervises the
-//! ssh server where the image has one, an engine and the keeper of sign-ins where there are, reaps what others leave behind, and ends everything in
-//! order when it is told to. It has a terminal of nobody's and reads no input.
+//! The first process of a workspace: it makes the user where the image has none, supervises what
+//! starts commands for the node, the ssh server where the image has one, an engine and the keeper of
+//! sign-ins where there are, reaps what others leave behind, and ends everything in order when it is
+//! told to. It has a terminal of nobody's and reads no input.
 
 mod account;
 mod agent;
+mod commands;
 mod engine;
 mod server;
 mod supervised;
@@ -28,6 +30,8 @@ use dwell_core::workspace::{
 };
 use supervised::Supervised;
 
+/// What git does on the whole machine.
+const GIT: &str = "/etc/gitconfig";
 /// How long processes may take to end by themselves before they are killed.
 const FAREWELL: Duration = Duration::from_millis(1200);
 /// How often it is looked whether they have.
@@ -47,11 +51,18 @@ pub async fn main() -> io::Result<i32> {
         say(&format!("dwell: {trouble}"));
     }
     runtime();
-    open_ways();
+    let trees = fs::read_to_string(Path::new(GIVEN).join(TREES_FILE)).unwrap_or_default();
+    let trees: Vec<&Path> = trees.lines().map(Path::new).collect();
+    open_ways(&trees);
+    if let Err(error) = trust(&trees) {
+        say(&format!("dwell: git was not told of the trees: {error}"));
+    }
     let mut agent = Agent::default();
     agent.allow(server::allows_agents());
     let variables = server::variables();
-    let all = [server::find(), engine::find(&variables), keeper()];
+    let commands = commands::find()
+        .inspect_err(|error| say(&format!("dwell: only the engine starts commands: {error}")));
+    let all = [commands.ok(), server::find(), engine::find(&variables), keeper()];
     let mut all: Vec<Supervised> = all.into_iter().flatten().collect();
     all.iter_mut().for_each(Supervised::start);
     say(READY);
@@ -90,10 +101,9 @@ fn runtime() {
 }
 
 /// Lets the user get to the trees: what the engine made on the way to them is root's.
-fn open_ways() {
-    let places = fs::read_to_string(Path::new(GIVEN).join(TREES_FILE)).unwrap_or_default();
-    let is_mounted = |way: &Path| places.lines().any(|place| way.starts_with(place));
-    let ways = places.lines().flat_map(|place| Path::new(place).ancestors().skip(1));
+fn open_ways(trees: &[&Path]) {
+    let is_mounted = |way: &Path| trees.iter().any(|place| way.starts_with(place));
+    let ways = trees.iter().flat_map(|place| place.ancestors().skip(1));
     for way in ways.filter(|way| !is_mounted(way)) {
         let Ok(metadata) = fs::metadata(way) else { continue };
         let mode = metadata.permissions().mode();
@@ -102,6 +112,31 @@ fn open_ways() {
             let _ = fs::set_permissions(way, fs::Permissions::from_mode(mode | 0o001));
         }
     }
+}
+
+/// Has git work in trees, which are another user's: those of the node. Where it does in any directory
+/// already, nothing is to be done.
+fn trust(trees: &[&Path]) -> io::Result<()> {
+    let place = Path::new(GIT);
+    let there = match fs::read_to_string(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        read => read?,
+    };
+    let is_told = |value: &str| {
+        let same = |line: &str| line.trim().strip_prefix("directory = ") == Some(value);
+        there.lines().any(same)
+    };
+    if is_told("*") {
+        return Ok(());
+    }
+    let values = trees.iter().filter(|tree| tree.is_dir()).filter_map(|tree| tree.to_str());
+    let values = values.map(|tree| tree.replace('\\', "\\\\").replace('"', "\\\""));
+    let values = values.map(|tree| format!("\"{tree}\"")).filter(|value| !is_told(value));
+    let lines: String = values.map(|value| format!("[safe]\n\tdirectory = {value}\n")).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    fs::File::options().create(true).append(true).open(place)?.write_all(lines.as_bytes())
 }
 
 /// What keeps shared sign-ins in one place, as the user, where the node mounted some.

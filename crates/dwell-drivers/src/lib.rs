@@ -2,6 +2,7 @@
 //! thin, says what failed on which object, and bounds every call in time.
 
 pub mod acl;
+pub mod cgroup;
 pub mod command;
 pub mod compose;
 pub mod credentials;
@@ -10,6 +11,8 @@ pub mod docker;
 pub mod firewall;
 pub mod git;
 pub mod handover;
+pub mod hostname;
+pub mod identity;
 pub mod image;
 pub mod ingress;
 pub mod init;
@@ -17,6 +20,7 @@ pub mod listening;
 pub mod machine;
 pub mod mcp;
 pub mod mesh;
+pub mod own;
 pub mod process;
 pub mod session;
 pub mod settings;

@@ -102,6 +102,8 @@ pub enum SessionState {
         pid: i32,
         /// How many terminals show it.
         attached: u32,
+        /// How many windows it has, where that is known.
+        windows: Option<u32>,
     },
     /// Its command ended.
     Ended(Exit),
@@ -190,8 +192,10 @@ impl Sessions {
     /// moment that it needs to go away.
     async fn open(&self, start: &StartSession, argv: &[OsString]) -> Result<(), TmuxError> {
         let deadline = Instant::now() + GOING;
+        let place = self.there.is_some().then(|| self.place(&start.directory));
+        let files = place.as_deref();
         loop {
-            match self.tmux.new_session(&start.name, &start.cwd, argv, start.size).await {
+            match self.tmux.new_session(&start.name, &start.cwd, argv, start.size, files).await {
                 Err(TmuxError::Duplicate { .. }) if Instant::now() < deadline => sleep(STEP).await,
                 result => return result,
             }
@@ -268,13 +272,19 @@ impl Sessions {
         let pid = started.as_ref().map(|started| started.pid);
         if let Some(pane) = pane {
             let pid = pid.unwrap_or(pane.pid);
-            return Ok(SessionState::Running { pid, attached: pane.attached });
+            return Ok(SessionState::Running {
+                pid,
+                attached: pane.attached,
+                windows: Some(pane.windows),
+            });
         }
         // After its terminal is gone, the shim needs a moment to end the command.
         let ending = started.filter(|s| s.boot == files::boot() && is_shim(s.shim, directory));
         match (ending, exit(directory)?) {
             (_, Some(exit)) => Ok(SessionState::Ended(exit)),
-            (Some(started), None) => Ok(SessionState::Running { pid: started.pid, attached: 0 }),
+            (Some(started), None) => {
+                Ok(SessionState::Running { pid: started.pid, attached: 0, windows: None })
+            }
             (None, None) => Ok(SessionState::Lost),
         }
     }
@@ -342,7 +352,8 @@ pub fn seen(directory: &Path) -> Result<SessionState, SessionError> {
     if files::is_held(&directory.join(files::LOCK)).map_err(failed)? == Some(true) {
         let started: Option<Started> = read_json(directory, files::STARTED)?;
         let pid = started.map(|started| started.pid).unwrap_or_default();
-        return Ok(SessionState::Running { pid, attached: files::attached(directory) });
+        let (attached, windows) = (files::attached(directory), files::windows(directory));
+        return Ok(SessionState::Running { pid, attached, windows });
     }
     // It may have ended in between.
     Ok(exit(directory)?.map_or(SessionState::Lost, SessionState::Ended))

@@ -127,11 +127,12 @@ fn terminals(processes: &HashMap<u32, Process>) -> io::Result<Vec<Terminal>> {
     Ok(all)
 }
 
-/// How many processes want a processor now, besides this one and editors' servers.
+/// How many processes want a processor now, besides this one, what started it and editors' servers.
 fn ready(processes: &HashMap<u32, Process>) -> u32 {
-    let own = std::process::id();
-    let all =
-        processes.iter().filter(|(id, it)| **id != own && it.is_ready && !is_editor(&it.line));
+    let own = [std::process::id(), std::os::unix::process::parent_id()];
+    let all = processes
+        .iter()
+        .filter(|(id, it)| !own.contains(id) && it.is_ready && !is_editor(&it.line));
     u32::try_from(all.count()).unwrap_or(u32::MAX)
 }
 

@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use config::text as configuration;
-pub use inside::Inside;
+pub use config::inside as configuration_inside;
+pub use inside::{Inside, Run};
 pub use name::{Key, TmuxName};
 
 use crate::docker::EngineError;
@@ -125,6 +125,8 @@ pub struct TmuxSession {
     pub pid: i32,
     /// Whether that process has ended.
     pub dead: bool,
+    /// How many windows it has.
+    pub windows: u32,
 }
 
 /// The size of a terminal in characters.
@@ -236,28 +238,34 @@ impl Tmux {
 
     /// Makes a session that runs `argv` (a program with at least one argument) in `directory`,
     /// and the server if it is not running. The variables are those of the server, made of
-    /// `variables` and nothing else when this call starts it.
+    /// `variables` and nothing else when this call starts it. A server in a workspace tells the
+    /// session's windows in `files`.
     pub async fn new_session(
         &self,
         name: &TmuxName,
         directory: &Path,
         argv: &[OsString],
         size: Size,
+        files: Option<&Path>,
     ) -> Result<(), TmuxError> {
         self.prepare().await?;
-        let program = self
+        let mut program = self
             .program(["new-session", "-d", "-s", name.as_str()])
             .args(["-x", &size.columns.to_string(), "-y", &size.rows.to_string(), "-c"])
             .arg(words::start_directory(directory))
             .arg("--")
             .args(argv.iter().map(|a| words::argument(a)));
+        if let Some(files) = files {
+            let option = [";", "set-option", "-t", &name.pane(), config::FILES];
+            program = program.args(option).arg(words::argument(files.as_os_str()));
+        }
         self.judge(&words::with_plain_environment(program), name).await.map(drop)
     }
 
     /// Every session on the server; none when the server is not running.
     pub async fn list(&self) -> Result<Vec<TmuxSession>, TmuxError> {
         let format = "#{pane_id} #{session_created} #{session_attached} #{pane_pid} #{pane_dead} \
-                      #{session_name}";
+                      #{session_windows} #{session_name}";
         let program = self.program(["list-panes", "-a", "-F", format]);
         let finished = self.finish(&program).await?;
         if !finished.ok() {

@@ -7,6 +7,7 @@ mod elsewhere;
 mod environment;
 mod forward;
 mod idle;
+mod image;
 mod mcp;
 mod node;
 mod remote;
@@ -234,7 +235,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::REMOTE_MACHINE, get(remote::machine_of))
         .route(endpoint::DIAL, post(remote::dial))
         .route(endpoint::MACHINE, get(remote::machine))
-        .route(endpoint::IMAGES, post(workspace::build_image))
+        .route(endpoint::IMAGES, get(image::list).post(image::build))
         .route(endpoint::IMAGE_PORTS, post(remote::image_ports))
         .route(endpoint::MESH, post(remote::introduce))
         .route(endpoint::MESH_FORGET, post(remote::forget))
@@ -260,6 +261,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::SERVICE_STOP, post(volume::stop_service))
         .route(endpoint::SERVICE_START, post(volume::start_service))
         .route(endpoint::WORKSPACES, get(workspace::list).post(workspace::create))
+        .route(endpoint::POOL, get(workspace::pool))
         .route(endpoint::WORKSPACE, get(workspace::one))
         .route(endpoint::WORKSPACE_CHANGE, post(workspace::change))
         .route(endpoint::WORKSPACE_LOSSES, get(workspace::losses))
@@ -400,7 +402,9 @@ pub(crate) async fn serve(
         remote::rsync,
         workspace::list,
         workspace::create,
-        workspace::build_image,
+        image::list,
+        image::build,
+        workspace::pool,
         workspace::one,
         workspace::change,
         workspace::losses,

@@ -23,7 +23,7 @@ pub(crate) struct Far<'a> {
     pub(crate) output: Pin<Box<dyn Stream<Item = Written> + Send + 'a>>,
     /// Its standard input.
     pub(crate) input: Pin<Box<dyn AsyncWrite + Send>>,
-    /// Whether it has a terminal, and so ends when the client does.
+    /// Whether it ends when the client does.
     pub(crate) hangs_up: bool,
 }
 

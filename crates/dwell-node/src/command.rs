@@ -39,17 +39,24 @@ pub(crate) async fn serve(
     let spec = spec(&node, &environment, command).await?;
     let running = command::start(&spec).or_problem()?;
     tokio::spawn(async move {
+        let hangs_up = spec.terminal.is_some();
         match upgrade.await {
-            Ok(upgraded) => talk(TokioIo::new(upgraded), running, &spec).await,
+            Ok(upgraded) => {
+                talk(TokioIo::new(upgraded), running, hangs_up, &spec.directory).await;
+            }
             Err(error) => tracing::debug!(%error, "a command was not upgraded"),
         }
     });
     Ok(switching(PROTOCOL))
 }
 
-/// Talks about a command on a stream until it ends. One with a terminal is hung up when the stream
-/// ends.
-async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, mut running: Running, spec: &Spec) {
+/// Talks about a command on a stream until it ends, or until the stream does where that hangs it up.
+pub(crate) async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    mut running: Running,
+    hangs_up: bool,
+    directory: &Path,
+) {
     let input = std::mem::replace(&mut running.input, Box::pin(tokio::io::sink()));
     let (silent, output) = tokio::sync::mpsc::channel(1);
     drop(silent);
@@ -68,9 +75,9 @@ async fn talk(stream: impl AsyncRead + AsyncWrite + Unpin, mut running: Running,
     };
     let code = async {
         let ended = running.ended().await;
-        ended.map_err(|error| file("waiting for a command in", &spec.directory, &error))
+        ended.map_err(|error| file("waiting for a command in", directory, &error))
     };
-    let far = Far { output: Box::pin(output), input, hangs_up: spec.terminal.is_some() };
+    let far = Far { output: Box::pin(output), input, hangs_up };
     carry(stream, far, resize, code).await;
 }
 
@@ -94,9 +101,16 @@ pub async fn show_session(
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
     let variables = own.filter_map(text).collect();
-    let spec = Spec { argv, directory: PathBuf::from("/"), variables, terminal: Some(size) };
+    let spec = Spec {
+        argv,
+        directory: PathBuf::from("/"),
+        variables,
+        terminal: Some(size),
+        identity: None,
+    };
     let running = command::start(&spec).or_problem()?;
-    talk(tokio::io::join(tokio::io::stdin(), tokio::io::stdout()), running, &spec).await;
+    let streams = tokio::io::join(tokio::io::stdin(), tokio::io::stdout());
+    talk(streams, running, true, &spec.directory).await;
     drop(shows);
     Ok(())
 }
@@ -138,5 +152,6 @@ async fn spec(node: &Node, environment: &Environment, command: Command) -> Resul
         directory,
         variables: variables.into_iter().collect(),
         terminal: command.terminal,
+        identity: None,
     })
 }

@@ -10,12 +10,13 @@ use std::time::Duration;
 use dwell_api::node::Finding;
 use dwell_core::observed::label;
 use dwell_core::ports;
-use dwell_drivers::compose;
 use dwell_drivers::process::Program;
+use dwell_drivers::{compose, own};
 use dwell_net::doctor::{Inquiry, explain};
 
 use crate::node::Node;
 use crate::remote::RAISED;
+use crate::workspace;
 
 pub(crate) use repair::repair;
 
@@ -38,6 +39,7 @@ pub(crate) async fn examine(node: &Node) -> Vec<Finding> {
     findings.extend(names);
     findings.extend(nodes);
     findings.extend(leftovers(node).await);
+    findings.extend(disks(node).await);
     findings.extend(node.incidents.iter().map(|incident| Finding {
         what: "state".to_owned(),
         ok: false,
@@ -100,6 +102,22 @@ async fn tmux(node: &Node) -> Finding {
     }
 }
 
+/// Workspaces that take more of the disk than they may, as far as they were measured.
+async fn disks(node: &Node) -> Vec<Finding> {
+    let all = workspace::list(node, false).await.unwrap_or_default();
+    let measured = all.iter().filter_map(|it| Some((it, it.size?)));
+    let over = measured.filter(|(it, size)| size.exceeds(&it.limits));
+    over.map(|(it, size)| {
+        let (name, takes) = (&it.name, size.total() >> 20);
+        let detail = format!("`{name}` takes {takes} MiB; its limits are {}", it.limits);
+        let fix = format!(
+            "remove something in it, or let it have more: `dwell ws resize {name} disk=<size>`"
+        );
+        finding("disk of a workspace", false, detail, &fix)
+    })
+    .collect()
+}
+
 /// Whether services on other nodes are found at their ports below 1024.
 fn low_ports(node: &Node) -> Option<Finding> {
     let what = "ports below 1024";
@@ -107,7 +125,7 @@ fn low_ports(node: &Node) -> Option<Finding> {
     if wanted.is_empty() || cfg!(not(target_os = "linux")) {
         return None;
     }
-    let binary = std::env::current_exe().unwrap_or_default();
+    let binary = own::path().unwrap_or_default();
     let facts = dwell_net::setup::port_facts(Path::new("/"), &binary);
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let lowest = wanted.first().copied().unwrap_or_default();

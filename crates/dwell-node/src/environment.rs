@@ -1,6 +1,7 @@
 //! The steps of operations on environments: what each does, and how it is undone.
 
 mod admission;
+mod bare;
 mod containers;
 mod create;
 mod delivery;
@@ -27,6 +28,7 @@ use dwell_core::operation::Step;
 use serde_json::Value;
 
 pub(crate) use admission::{Manner, admit};
+pub(crate) use bare::{explained as explained_bare, is_bare};
 pub(crate) use containers::{networks_gone, remove_containers};
 pub(crate) use create::RECORD_FILE;
 pub(crate) use delivery::{creation, delivered, receive};

@@ -8,7 +8,7 @@ use dwell_api::exec::{Exec, PROTOCOL};
 use dwell_api::{ClientError, Code, Problem, endpoint};
 use dwell_core::NodeName;
 use dwell_core::environment::Environment;
-use dwell_drivers::docker::{Exec as Running, ExecSpec};
+use dwell_drivers::docker::ExecSpec;
 use futures_util::{FutureExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -18,6 +18,7 @@ use crate::carry::{Far, carry};
 use crate::idle::{Busy, Meter, Metered};
 use crate::node::Node;
 use crate::problem::OrProblem;
+use crate::running::Running;
 
 /// That a workspace is used by a command in it.
 pub(crate) struct Used {
@@ -47,35 +48,28 @@ pub(crate) async fn serve(
     }
     let container = find(&node, &environment, &exec).await?;
     let size = exec.size;
-    start(node, &container, spec(exec), size, upgrade, None).await
+    let running = Running::by_engine(&node.engine, &container, spec(exec), size).await;
+    Ok(answer(running.or_problem()?, upgrade, None))
 }
 
-/// Starts a command in a container, and talks about it once the connection is upgraded.
-pub(crate) async fn start(
-    node: Arc<Node>,
-    container: &str,
-    spec: ExecSpec,
-    size: Option<(u16, u16)>,
+/// Talks about a command once the connection is upgraded.
+pub(crate) fn answer(
+    running: Running,
     upgrade: hyper::upgrade::OnUpgrade,
     used: Option<Used>,
-) -> Result<Response, Refusal> {
-    let running = node.engine.exec(container, spec).await.or_problem()?;
-    if let Some((columns, rows)) = size {
-        // A command that ended at once has no terminal any more.
-        let _ = node.engine.resize_exec(&running.id, columns, rows).await;
-    }
+) -> Response {
     tokio::spawn(async move {
         let (busy, meter) = used.map_or((None, None), |used| (Some(used.busy), used.meter));
         match (upgrade.await, meter) {
             (Ok(upgraded), Some(meter)) => {
-                talk(node, Metered { stream: TokioIo::new(upgraded), meter }, running).await;
+                talk(Metered { stream: TokioIo::new(upgraded), meter }, running).await;
             }
-            (Ok(upgraded), None) => talk(node, TokioIo::new(upgraded), running).await,
+            (Ok(upgraded), None) => talk(TokioIo::new(upgraded), running).await,
             (Err(error), _) => tracing::debug!(%error, "an exec connection was not upgraded"),
         }
         drop(busy);
     });
-    Ok(switching(PROTOCOL))
+    switching(PROTOCOL)
 }
 
 fn spec(exec: Exec) -> ExecSpec {
@@ -143,14 +137,14 @@ async fn find(node: &Node, environment: &Environment, exec: &Exec) -> Result<Str
     })
 }
 
-async fn talk<S: AsyncRead + AsyncWrite + Unpin>(node: Arc<Node>, stream: S, running: Running) {
-    let Running { id, output, input } = running;
-    let output = output.map(|piece| piece.map(|p| (p.stderr, p.bytes)).or_problem());
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(stream: S, running: Running) {
+    let Running { output, input, control } = running;
+    let output = output.map(|piece| piece.or_problem());
     let resize = |columns, rows| {
-        let (node, id) = (node.clone(), id.clone());
-        // A command that has ended has no terminal any more.
-        async move { drop(node.engine.resize_exec(&id, columns, rows).await) }.boxed()
+        let control = control.clone();
+        async move { control.resize(columns, rows).await }.boxed()
     };
-    let code = async { node.engine.exec_exit_code(&id).await.or_problem() };
-    carry(stream, Far { output: Box::pin(output), input, hangs_up: false }, resize, code).await;
+    let code = async { control.code().await.or_problem() };
+    let hangs_up = control.hangs_up();
+    carry(stream, Far { output: Box::pin(output), input, hangs_up }, resize, code).await;
 }

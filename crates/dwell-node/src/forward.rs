@@ -1,7 +1,7 @@
 //! Forwards that the daemon holds: they listen until they are stopped, over restarts of the daemon
 //! and of what they lead to. Each connection is dialled by the API, as a client would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use dwell_api::client::ByteStream;
 use dwell_api::forward::{self, Forward as Shown, NewForward, StopForwards};
+use dwell_api::remote::Seen;
 use dwell_api::{Client, ClientError, Code, Problem};
+use dwell_core::EnvironmentId;
 use dwell_core::forward::{Forward, Place};
 use dwell_net::port;
 use tokio::net::{TcpListener, UnixStream};
@@ -131,10 +133,14 @@ pub(crate) async fn list(node: &Node) -> Result<Vec<Shown>, Problem> {
     };
     for shown in &mut all {
         // It may be called something else by now.
-        if let Place::Workspace { id, name } = &mut shown.place
-            && let Some(it) = node.store.workspace(id).await.or_problem()?
-        {
-            *name = it.name;
+        if let Place::Workspace { id, name } = &mut shown.place {
+            match node.store.workspace(id).await.or_problem()? {
+                Some(it) => *name = it.name,
+                None => {
+                    let mut there = node.remotes.workspaces_seen().into_iter();
+                    *name = there.find(|it| it.id == *id).map_or(name.clone(), |it| it.name);
+                }
+            }
         }
     }
     Ok(all)
@@ -244,4 +250,32 @@ pub(crate) async fn let_go(node: &Node, id: &str) -> Result<(), Problem> {
         end(node, listen).await?;
     }
     Ok(())
+}
+
+/// Ends those of workspaces and environments of another node that it says are no more. What it
+/// does not show because it is away stays.
+pub(crate) async fn follow(node: &Node, before: Option<&Seen>, now: &Seen) {
+    let held: BTreeSet<String> = {
+        let held = node.forwards.held();
+        held.values().map(|held| held.forward.place.id().to_owned()).collect()
+    };
+    let is_gone =
+        |id: &&String| !now.has(id) && (now.had(id) || before.is_some_and(|it| it.has(id)));
+    for id in held.iter().filter(is_gone) {
+        if is_here_now(node, id).await {
+            continue;
+        }
+        if let Err(problem) = let_go(node, id).await {
+            tracing::warn!(%problem, id, "its forwards were not ended");
+        }
+    }
+}
+
+/// Whether an environment moved here, or to another node.
+async fn is_here_now(node: &Node, id: &str) -> bool {
+    let own = match id.parse::<EnvironmentId>() {
+        Ok(id) => node.store.environment(&id).await.map_or(true, |found| found.is_some()),
+        Err(_) => false,
+    };
+    own || node.remotes.find(id, None).is_some()
 }

@@ -113,6 +113,23 @@ pub(crate) fn ran_for(node: &Node, id: &WorkspaceId) -> i64 {
     })
 }
 
+/// Whether nothing is due, and nothing is asked of it, for a time.
+pub(crate) fn is_left_alone(node: &Node, it: &Workspace, time: std::time::Duration) -> bool {
+    let (policy, now) = (policy(node, it), node.now());
+    let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    node.track(&it.id, |track| {
+        track.ledger.tick(now);
+        let asked = track.asked.as_ref().map(|(_, at)| *at);
+        let next = track.ledger.ask_at(&policy, asked);
+        next.is_none_or(|next| next > track.ledger.clock().saturating_add(time))
+    })
+}
+
+/// Notes that dwell itself had something run in it, which says nothing of its use.
+pub(crate) fn disturbed(node: &Node, id: &WorkspaceId) {
+    node.track(id, |track| track.asked = None);
+}
+
 /// Forgets a workspace that is gone.
 pub(crate) fn forget(node: &Node, id: &WorkspaceId) {
     let mut tracks = node.workspaces.idle.tracks.lock().unwrap_or_else(PoisonError::into_inner);

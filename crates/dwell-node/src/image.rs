@@ -1,11 +1,12 @@
-//! Building workspace images with this node's engine.
+//! Workspace images of this node's engine: building them, and telling whether those that are there
+//! are fresh.
 
 use std::time::Instant;
 
 use dwell_api::event::Outcome;
-use dwell_api::image::{BuildImage, BuiltImage};
+use dwell_api::image::{BuildImage, BuiltImage, SeenImage};
 use dwell_api::{Code, Event, Problem, StepState};
-use dwell_core::image::{DEFAULT_BASE, Freshness, Recipe};
+use dwell_core::image::{DEFAULT_BASE, Freshness, HASH_LABEL, ImageName, Reason, Recipe, Variant};
 use dwell_drivers::docker::Image;
 use dwell_drivers::image::{self as images, ImageError, Wanted};
 use dwell_drivers::process::ProcessError;
@@ -62,6 +63,61 @@ fn outcome(image: BuiltImage) -> Outcome {
     let summary = if image.built { "built" } else { "is fresh" };
     let summary = format!("{}: {summary}", image.tag);
     Outcome { changed: image.built, image: Some(image), summary, ..Outcome::default() }
+}
+
+/// The images that dwell built, or the variants in a repository whoever built them.
+pub(crate) async fn look(
+    node: &Node,
+    repository: Option<ImageName>,
+) -> Result<Vec<SeenImage>, Problem> {
+    let mut all = Vec::new();
+    match repository {
+        Some(repository) => {
+            for variant in Variant::ALL {
+                let tag = format!("{repository}:{variant}");
+                if let Some(image) = node.engine.image(&tag).await.or_problem()? {
+                    all.push(see(node, &tag, &image).await?);
+                }
+            }
+        }
+        None => {
+            for image in node.engine.labelled_images(HASH_LABEL).await.or_problem()? {
+                // What was made of a workspace has the labels of its image.
+                for tag in image.tags.iter().filter(|tag| !tag.starts_with("dwell-ws-")) {
+                    all.push(see(node, tag, &image).await?);
+                }
+            }
+            all.sort_by(|a, b| a.tag.cmp(&b.tag));
+        }
+    }
+    Ok(all)
+}
+
+/// An image against what it would be if it were built again.
+async fn see(node: &Node, tag: &str, image: &Image) -> Result<SeenImage, Problem> {
+    let labels = images::labels(image);
+    let recipe = labels.as_ref().and_then(|labels| labels.recipe.clone());
+    let freshness = match &recipe {
+        Some(recipe) => {
+            let again = Wanted::again(recipe).recipe(&node.engine).await.or_problem()?;
+            again.freshness(labels.as_ref())
+        }
+        None => Freshness::Old(vec![Reason::Unknown]),
+    };
+    let reasons = match labels {
+        Some(_) => freshness.reasons(),
+        None => vec!["dwell did not build it".to_owned()],
+    };
+    let agents = recipe.iter().flat_map(|recipe| &recipe.agents).map(ToString::to_string);
+    Ok(SeenImage {
+        tag: tag.to_owned(),
+        state: freshness.as_str().to_owned(),
+        reasons,
+        size: image.size,
+        created: image.created,
+        agents: agents.collect(),
+        base: recipe.map(|recipe| recipe.base.to_string()),
+    })
 }
 
 impl IntoProblem for ImageError {

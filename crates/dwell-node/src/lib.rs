@@ -32,6 +32,7 @@ mod relay;
 mod remote;
 mod reserve;
 mod resolver;
+mod running;
 mod session;
 mod start;
 mod travel;
@@ -49,6 +50,7 @@ use dwell_api::paths::Paths;
 /// The OpenAPI document of the node API.
 pub use api::openapi;
 pub use command::show_session;
+pub use workspace::serve_commands;
 
 /// Runs the daemon until it is told to stop or gets SIGTERM or SIGINT.
 ///

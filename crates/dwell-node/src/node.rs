@@ -41,6 +41,8 @@ pub(crate) struct Node {
     /// The Unix user that it belongs to.
     pub(crate) user: String,
     pub(crate) paths: Paths,
+    /// The binary that this daemon runs.
+    pub(crate) binary: PathBuf,
     pub(crate) config: NodeConfig,
     pub(crate) store: Store,
     pub(crate) engine: Engine,
@@ -151,6 +153,9 @@ impl Node {
         let label = context.environment.label();
         let summary = match context.kind {
             Kind::Create => format!("created `{label}`"),
+            Kind::CreateUp | Kind::Up if crate::environment::is_bare(context) => {
+                crate::environment::explained_bare(&context.environment)
+            }
             Kind::CreateUp | Kind::Up => format!("`{label}` is up"),
             Kind::Down => format!("`{label}` is down"),
             Kind::Destroy => format!("destroyed `{label}`"),

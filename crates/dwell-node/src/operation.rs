@@ -232,6 +232,11 @@ impl Operations {
         lock(&self.by_key).values().find(|operation| operation.id.as_str() == id).cloned()
     }
 
+    /// Whether any operation runs.
+    pub(crate) fn is_busy(&self) -> bool {
+        lock(&self.by_key).values().any(|operation| !operation.has_ended())
+    }
+
     /// The lock under which an environment's name is acted on.
     pub(crate) fn environment_lock(
         &self,

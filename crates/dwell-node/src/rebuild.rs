@@ -41,6 +41,7 @@ async fn readable(store: &Store) -> Result<(), StoreError> {
     }
     store.sessions().await?;
     store.workspaces().await?;
+    store.pooled().await?;
     store.forwards().await?;
     store.unfinished_operations().await?;
     Ok(())

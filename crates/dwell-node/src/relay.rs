@@ -30,9 +30,8 @@ impl RelayImage {
 }
 
 async fn make(node: &Node) -> Result<String, Problem> {
-    let path = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
-    let binary = tokio::fs::read(&path).await.map_err(|error| file("reading", &path, &error))?;
+    let path = &node.binary;
+    let binary = tokio::fs::read(path).await.map_err(|error| file("reading", path, &error))?;
     if !is_static(&binary) {
         return Err(Problem::new(
             Code::ToolMissing,

@@ -34,6 +34,7 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt;
 
 use crate::environment::Readings;
+use crate::forward;
 use crate::node::Node;
 use crate::problem::OrProblem;
 
@@ -303,6 +304,7 @@ impl Remotes {
         let peer = self.peer(name)?;
         node.store.add_farewell(name, id).await.or_problem()?;
         peer.mirror.leave_out(id);
+        forward::let_go(node, id.as_str()).await?;
         republish(node, &peer).await;
         Ok(())
     }
@@ -317,8 +319,7 @@ impl Remotes {
         let mut lines = client.lines(endpoint::WATCH).await.map_err(ClientError::into_problem)?;
         match lines.next::<Seen>().await.map_err(ClientError::into_problem)? {
             Some(seen) => {
-                peer.mirror.put(seen, crate::node::now());
-                republish(node, &peer).await;
+                follow::take(node, &peer, seen).await;
             }
             None => return Err(Problem::new(Code::NodeUnreachable, "it showed nothing")),
         }

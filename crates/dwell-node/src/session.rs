@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use dwell_api::session::{Session, SessionStatus};
 use dwell_api::{Code, Problem};
-use dwell_core::agent::{Agent, Seen};
+use dwell_core::agent::{Agent, Seen, TAIL};
 use dwell_core::environment::Environment;
 use dwell_core::{EnvironmentId, SessionName};
 use dwell_drivers::session::{SessionState, Sessions, agent, seen};
@@ -128,12 +128,14 @@ impl Node {
         record: &SessionRecord,
         state: &SessionState,
     ) -> Result<Session, Problem> {
-        let (status, attached) = match state {
-            SessionState::Running { attached, .. } => (SessionStatus::Running, *attached),
+        let (status, attached, windows) = match state {
+            SessionState::Running { attached, windows, .. } => {
+                (SessionStatus::Running, *attached, *windows)
+            }
             // Its workspace was stopped, and it with that.
-            SessionState::Ended(exit) if exit.interrupted => (SessionStatus::Lost, 0),
-            SessionState::Ended(_) => (SessionStatus::Ended, 0),
-            SessionState::Lost => (SessionStatus::Lost, 0),
+            SessionState::Ended(exit) if exit.interrupted => (SessionStatus::Lost, 0, None),
+            SessionState::Ended(_) => (SessionStatus::Ended, 0, None),
+            SessionState::Lost => (SessionStatus::Lost, 0, None),
         };
         let exit = match state {
             SessionState::Ended(exit) => Some(exit),
@@ -142,11 +144,14 @@ impl Node {
         let agent = record.command.first().and_then(|program| Agent::of(program));
         let report = agent.and_then(|_| agent::report(&record.files));
         let doing = agent.filter(|_| status != SessionStatus::Lost).map(|agent| {
+            let is_shown = status == SessionStatus::Running && agent.shows();
+            let tail = is_shown.then(|| agent::last_shown(&record.files, TAIL));
             let seen = Seen {
                 started: record.started,
                 exit: exit.map(|exit| exit.ending.exit_code()),
                 report: report.as_ref(),
                 output: agent::last_output(&record.files),
+                shown: tail.and_then(|tail| agent.shown(&tail)),
             };
             agent.state(&seen, self.now())
         });
@@ -177,6 +182,7 @@ impl Node {
             status,
             exit_code: exit.map(|exit| exit.ending.exit_code()),
             attached,
+            windows,
             started: record.started,
             ended: exit.map(|exit| exit.ended),
             restored: record.restored,

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use dwell_api::{Code, Problem};
 use dwell_core::NodeId;
 use dwell_core::config::NodeConfig;
 use dwell_drivers::docker::Engine;
+use dwell_drivers::own;
 use dwell_drivers::process::owner;
 use dwell_net::names::NameTable;
 use rustix::fs::FlockOperation;
@@ -29,7 +30,9 @@ use crate::problem::{OrProblem, file};
 use crate::relay::RelayImage;
 use crate::session::SessionNotes;
 use crate::world::{self, World};
-use crate::{api, forward, idle, ingress, machine, mesh, rebuild, reconcile, remote, reserve};
+use crate::{
+    api, forward, idle, ingress, machine, mesh, rebuild, reconcile, remote, reserve, workspace,
+};
 
 /// How long requests that are being answered may take to end after the daemon was told to.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -101,7 +104,8 @@ fn node_id(paths: &Paths) -> Result<NodeId, Problem> {
     Ok(id)
 }
 
-fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
+/// The node's own file, as it is now.
+pub(crate) fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
     let path = paths.config_file();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -110,6 +114,17 @@ fn config(paths: &Paths) -> Result<NodeConfig, Problem> {
     };
     NodeConfig::from_toml(&text)
         .map_err(|error| Problem::new(Code::InvalidConfig, format!("{}: {error}", path.display())))
+}
+
+/// This very binary in the state directory, whatever becomes of the file that it was started from.
+fn kept_binary(paths: &Paths) -> Result<PathBuf, Problem> {
+    let place = paths.binary();
+    own::keep(&place).map(|()| place.clone()).or_else(|error| {
+        tracing::warn!(%error, "the binary is not kept in {}", place.display());
+        own::path().map_err(|e| {
+            Problem::new(Code::Internal, format!("the dwell binary is not known: {e}"))
+        })
+    })
 }
 
 async fn serve(paths: Paths) -> Result<(), Problem> {
@@ -124,15 +139,15 @@ async fn serve(paths: Paths) -> Result<(), Problem> {
     owner::set_owner(&paths.state);
     reserve::keep(&paths.state);
     let engine = Engine::locate().await.or_problem()?;
-    let binary = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let binary = kept_binary(&paths)?;
     let include = paths.config.join("tmux.conf");
     let (door, dialled) = tokio::sync::mpsc::channel(DIALLED);
     let node = Arc::new(Node {
         id,
         user: machine::user(),
         listeners: Listeners::new(&config),
-        sessions: SessionNotes::new(paths.tmux_socket(), include, binary),
+        sessions: SessionNotes::new(paths.tmux_socket(), include, binary.clone()),
+        binary,
         workspaces: Default::default(),
         forwards: Default::default(),
         viewers: Default::default(),
@@ -189,8 +204,12 @@ async fn settle_then_watch(node: Arc<Node>) {
     }
     node.operations.settled();
     let sleeping = tokio::spawn(idle::run(node.clone()));
+    let measuring = tokio::spawn(workspace::measure(node.clone()));
+    let filling = tokio::spawn(workspace::pool::run(node.clone()));
     reconcile::run(node).await;
+    measuring.abort();
     sleeping.abort();
+    filling.abort();
     watching.abort();
 }
 

@@ -73,7 +73,10 @@ fn status(
         Some(Kind::Destroy) => return Status::Destroying,
         Some(Kind::Create | Kind::Down | Kind::MoveOut | Kind::MoveOn) | None => {}
     }
-    let Some(facts) = facts else { return Status::Created };
+    // One without a compose file has no services to be seen.
+    let Some(facts) = facts.filter(|facts| !facts.services.is_empty()) else {
+        return Status::Created;
+    };
     if *engine != EngineState::Up {
         return Status::Unknown;
     }

@@ -4,20 +4,24 @@
 
 mod attach;
 mod change;
+mod commands;
 mod copy;
 mod create;
 pub(crate) mod credentials;
 mod desktop;
 mod dial;
+mod disk;
 mod docker;
 mod exec;
 mod given;
 pub(crate) mod hook;
+mod hostname;
 mod inside;
 mod losses;
 mod mcp;
 mod network;
 mod person;
+pub(crate) mod pool;
 mod ports;
 mod quiet;
 mod reconcile;
@@ -26,6 +30,7 @@ mod remove;
 mod replace;
 mod settings;
 pub(crate) mod setup;
+mod size;
 pub(crate) mod snapshot;
 mod tree;
 pub(crate) mod upgrade;
@@ -40,6 +45,7 @@ use dwell_api::{Code, Problem};
 use dwell_core::observed::{Container, State, label};
 use dwell_core::workspace::{Desired, Status, Workspace};
 use dwell_core::{WorkspaceId, WorkspaceName};
+use dwell_drivers::docker::Quotas;
 use dwell_store::StoreError;
 
 use crate::facts::{make_directory, write};
@@ -50,6 +56,8 @@ use crate::world::{EngineState, look_at_workspace};
 
 pub(crate) use attach::attach;
 pub(crate) use change::{change, settle_as};
+pub(crate) use commands::Commands;
+pub use commands::serve_commands;
 pub(crate) use create::{create, refuse_taken, restore};
 pub(crate) use desktop::{desktop, viewer};
 pub(crate) use dial::dial;
@@ -63,6 +71,7 @@ pub(crate) use quiet::quietly;
 pub(crate) use reconcile::{Tries, reconcile};
 pub(crate) use remove::destroy;
 pub(crate) use settings::push;
+pub(crate) use size::measure;
 pub(crate) use tree::with_tree;
 
 /// The record again, beside the workspace's other files.
@@ -79,7 +88,16 @@ pub(crate) struct Workspaces {
     pub(crate) idle: Idle,
     /// Whether this binary can be the first process of any image.
     binary: tokio::sync::OnceCell<()>,
+    /// Whether networks are kept apart here.
+    apart: tokio::sync::OnceCell<()>,
+    /// The processors of the engine's machine.
+    processors: tokio::sync::OnceCell<u32>,
     insides: inside::Insides,
+    /// What the engine holds to a size.
+    quotas: tokio::sync::OnceCell<Quotas>,
+    sizes: size::Sizes,
+    /// What waits to become one.
+    pub(crate) pool: pool::Pool,
 }
 
 impl Workspaces {
@@ -151,7 +169,9 @@ fn exists(name: &WorkspaceName) -> Problem {
 
 /// Takes the record of a workspace that the store does not know from its directory.
 pub(crate) async fn adopt(node: &Node, directory: &Path) {
-    let Ok(text) = std::fs::read(directory.join(RECORD_FILE)) else { return };
+    let Ok(text) = std::fs::read(directory.join(RECORD_FILE)) else {
+        return pool::recall(node, directory).await;
+    };
     let record: Workspace = match serde_json::from_slice(&text) {
         Ok(record) => record,
         Err(error) => {
@@ -225,6 +245,7 @@ pub(crate) async fn see(node: &Node, it: &Workspace) -> Result<Shown, Problem> {
         slept: it.slept,
         credentials: it.credentials.clone(),
         docker: it.docker,
+        size: size::last(node, it),
         created: it.created,
         kept_until: it.kept.map(|kept| kept.until),
         node: None,

@@ -4,6 +4,7 @@
 mod environment;
 mod forward;
 mod operation;
+mod pool;
 mod remote;
 mod session;
 mod shared;

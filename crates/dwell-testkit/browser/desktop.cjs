@@ -1,12 +1,12 @@
 // Opens a desktop in a browser, types a line into its terminal, and keeps a picture.
-// usage: node vnc.cjs URL LINE PICTURE
+// usage: node desktop.cjs URL LINE PICTURE
 const { chromium } = require("playwright-core");
 
 const [url, line, picture] = process.argv.slice(2);
 
 (async () => {
     const browser = await chromium.launch({
-        executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+        executablePath: "/usr/bin/chromium",
         args: ["--no-sandbox"],
     });
     const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });

@@ -6,11 +6,13 @@
 #![allow(clippy::panic, clippy::expect_used, reason = "a failed helper is a failed test")]
 
 mod bare;
+mod desktop;
 mod dice;
 mod dns;
 mod docker;
 mod dockerd;
 mod engine;
+mod forward;
 mod home;
 mod host;
 mod hosts;
@@ -28,10 +30,12 @@ mod wireguard;
 mod workspace;
 
 pub use bare::BareHost;
+pub use desktop::DesktopPage;
 pub use dice::{Dice, every_case};
 pub use dns::{Answer, ask, lookup, resolve};
 pub use docker::{docker, has_image, labelled, remove_labelled};
 pub use engine::Engine;
+pub use forward::{Foreground, reach, serve};
 pub use home::TestHome;
 pub use host::{Cut, Host, HostPlan};
 pub use hosts::Hosts;

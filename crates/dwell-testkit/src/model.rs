@@ -1,12 +1,13 @@
 //! A model server that real coding agents talk to: it does what the prompt says, word by word. It
-//! speaks what Anthropic's and OpenAI's servers speak, as far as Claude Code, Codex and OpenCode
-//! need it.
+//! speaks what Anthropic's, OpenAI's and Google's servers speak, as far as Claude Code, Codex,
+//! OpenCode, Aider and Gemini CLI need it.
 //!
 //! A line `MODEL write <file> <text>` of a prompt has the agent write the file with its own tools,
 //! `MODEL tool <name> <json>` has it call a tool and say what came back, `MODEL recall` has it say which such lines the conversation has had before.
 #![allow(clippy::indexing_slicing, reason = "what is not in a JSON value is null")]
 
 mod chat;
+mod gemini;
 mod messages;
 mod responses;
 mod serve;

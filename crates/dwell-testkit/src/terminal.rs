@@ -1,6 +1,7 @@
 //! A terminal that a user sits at: a tmux of the test's own, of which the screen can be read.
 
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::home::TestHome;
@@ -69,6 +70,18 @@ impl<'a> Terminal<'a> {
         self.tmux(&["capture-pane", "-p"]).stdout
     }
 
+    /// What tmux knows of it by a format, such as `#{alternate_on}`.
+    pub fn knows(&self, format: &str) -> String {
+        self.tmux(&["display-message", "-p", format]).stdout.trim().to_owned()
+    }
+
+    /// Takes it away, as when its window is closed.
+    pub fn close(&self) {
+        self.tmux(&["kill-server"]);
+        // One that is about to end would be in the way of the next.
+        wait_until(LIMIT, "the terminal's end", || UnixStream::connect(self.socket()).is_err());
+    }
+
     /// Waits until a line begins with a text, which the one that was typed does not.
     #[track_caller]
     pub fn says(&self, text: &str) {
@@ -89,9 +102,13 @@ impl<'a> Terminal<'a> {
         wait_until(limit, &format!("the terminal shows {text}"), || self.screen().contains(text));
     }
 
+    fn socket(&self) -> PathBuf {
+        self.home.path().join("terminal.sock")
+    }
+
     fn tmux(&self, arguments: &[&str]) -> Ran {
         let mut command = self.home.command("tmux");
-        command.arg("-f/dev/null").arg("-S").arg(self.home.path().join("terminal.sock"));
+        command.arg("-f/dev/null").arg("-S").arg(self.socket());
         run(command.args(arguments), LIMIT)
     }
 }
@@ -101,6 +118,6 @@ impl Drop for Terminal<'_> {
         if std::thread::panicking() {
             eprintln!("--- the terminal\n{}", self.screen());
         }
-        self.tmux(&["kill-server"]);
+        self.close();
     }
 }

@@ -263,6 +263,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     WorkspaceInit,
     #[command(hide = true)]
+    WorkspaceCommands,
+    #[command(hide = true)]
     WorkspaceInside,
     #[command(hide = true)]
     WorkspaceListening,
@@ -278,6 +280,8 @@ pub(crate) enum Command {
     WorkspaceCredentials,
     #[command(hide = true)]
     WorkspaceSigns,
+    #[command(hide = true)]
+    WorkspaceHostname(node::WorkspaceHostname),
     #[command(hide = true)]
     EmptyDirectory(node::EmptyDirectory),
 }

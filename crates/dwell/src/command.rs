@@ -35,6 +35,7 @@ mod workspace;
 
 use std::ffi::OsString;
 use std::future::Future;
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use dwell_api::paths::Paths;
@@ -53,6 +54,12 @@ use crate::output::Output;
 pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) paths: Paths,
+}
+
+/// Where this binary is.
+fn own_binary() -> Result<PathBuf, Problem> {
+    dwell_drivers::own::path()
+        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))
 }
 
 impl Context {
@@ -161,6 +168,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Forward(it) => forward::run(it, context).await,
         Command::Ports(it) => forward::ports(it, context).await,
         Command::WorkspaceInit => crate::roles::workspace_init(),
+        Command::WorkspaceCommands => crate::roles::workspace_commands(),
         Command::WorkspaceInside => crate::roles::workspace_inside(),
         Command::WorkspaceViewer => crate::roles::workspace_viewer(context),
         Command::WorkspaceListening => crate::roles::workspace_listening(context),
@@ -170,6 +178,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::WorkspaceCredentials => crate::roles::workspace_credentials(),
         Command::Credentials(it) => credentials::run(it, context).await,
         Command::WorkspaceSigns => crate::roles::workspace_signs(context),
+        Command::WorkspaceHostname(it) => crate::roles::workspace_hostname(&it),
         Command::EmptyDirectory(it) => crate::roles::empty_directory(&it),
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use dwell_api::paths::Paths;
 use dwell_api::{Client, ClientError, Code, Problem, endpoint, node::Node};
+use dwell_drivers::own;
 use tokio::net::UnixStream;
 
 /// How long a daemon may take until it answers.
@@ -160,7 +161,7 @@ fn spawn(paths: &Paths) -> Result<Child, Problem> {
     let failed = |e: std::io::Error| not_started(&e.to_string(), paths);
     let log = OpenOptions::new().create(true).append(true).mode(0o600).open(paths.log());
     let log = log.map_err(|e| unusable(&paths.log(), &e))?;
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut command = Command::new(own::path().map_err(failed)?);
     command.args(["node", "run", "--background"]).current_dir("/").env_clear();
     command.envs(std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_kept)));
     command.stdin(Stdio::null());

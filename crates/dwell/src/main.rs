@@ -55,6 +55,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::Relay(relay) => roles::relay(&relay),
         Command::RsyncShell(shell) => roles::rsync_shell(&shell),
         Command::WorkspaceInit => roles::workspace_init(),
+        Command::WorkspaceCommands => roles::workspace_commands(),
         Command::WorkspaceInside => roles::workspace_inside(),
         Command::WorkspaceViewer => roles::workspace_viewer(context),
         Command::WorkspaceListening => roles::workspace_listening(context),
@@ -63,6 +64,7 @@ fn role(command: Command, context: &Context) -> Ended {
         Command::WorkspaceBrowser => roles::mcp::browser(),
         Command::WorkspaceCredentials => roles::workspace_credentials(),
         Command::WorkspaceSigns => roles::workspace_signs(context),
+        Command::WorkspaceHostname(it) => roles::workspace_hostname(&it),
         Command::EmptyDirectory(place) => roles::empty_directory(&place),
         Command::Node(node) if let Some(background) = node.as_daemon() => {
             roles::daemon(context, background)

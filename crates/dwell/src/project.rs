@@ -55,6 +55,11 @@ pub(crate) fn around(start: &Path) -> Option<PathBuf> {
     None
 }
 
+/// The nearest repository upwards of a directory.
+pub(crate) fn repository(start: &Path) -> Option<PathBuf> {
+    start.ancestors().find(|directory| directory.join(".git").exists()).map(Path::to_owned)
+}
+
 /// The name of the project with this source: from its configuration, else the directory's.
 /// `None` where neither can be read as one; the node says why when it has to make something.
 pub(crate) fn name_of(source: &Path) -> Option<ProjectName> {
@@ -62,6 +67,15 @@ pub(crate) fn name_of(source: &Path) -> Option<ProjectName> {
         Some(name) => Some(name),
         None => source.file_name()?.to_str()?.trim_start_matches('.').parse().ok(),
     }
+}
+
+/// The same, where there has to be one.
+pub(crate) fn required_name(source: &Path) -> Result<ProjectName, Problem> {
+    name_of(source).ok_or_else(|| {
+        let message = format!("the name of {} is no name for a project", source.display());
+        Problem::new(Code::InvalidName, message)
+            .hint("set `project` in a dwell.toml there: letters, digits and dashes")
+    })
 }
 
 /// The project that a directory tells without asking the node: that of the tree it is in, whose

@@ -13,7 +13,7 @@ use dwell_net::relay::{self, Forward, Protocol, RelayConfig, Target};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use crate::arguments::node::{
-    AgentHook, EmptyDirectory, Relay, RsyncShell, SessionShim, SessionTerminal,
+    AgentHook, EmptyDirectory, Relay, RsyncShell, SessionShim, SessionTerminal, WorkspaceHostname,
 };
 use crate::command::{Context, block_on};
 use crate::failure::{Ended, Failure};
@@ -65,6 +65,12 @@ pub(crate) fn workspace_init() -> Ended {
     Ok(u8::try_from(code).unwrap_or(1))
 }
 
+/// Starts commands in a workspace for its node.
+pub(crate) fn workspace_commands() -> Ended {
+    block_on(dwell_node::serve_commands())??;
+    Ok(0)
+}
+
 /// Connects inside a workspace for those outside, who speak by standard input and output.
 pub(crate) fn workspace_inside() -> Ended {
     block_on(dwell_net::inside::serve(tokio::io::stdin(), tokio::io::stdout()))?;
@@ -106,6 +112,14 @@ pub(crate) fn workspace_signs(context: &Context) -> Ended {
     let seen = dwell_drivers::signs::look();
     let seen = seen.map_err(|e| Problem::new(Code::State, format!("/proc cannot be read: {e}")))?;
     context.output.json(&seen)?;
+    Ok(0)
+}
+
+/// Calls the workspace that this runs in something else.
+pub(crate) fn workspace_hostname(it: &WorkspaceHostname) -> Ended {
+    let before: Vec<&str> = it.before.iter().map(String::as_str).collect();
+    dwell_drivers::hostname::change_own(&before, it.name.as_str())
+        .map_err(|e| Problem::new(Code::State, format!("the host name cannot be set: {e}")))?;
     Ok(0)
 }
 
@@ -206,7 +220,7 @@ pub(crate) fn rsync_shell(shell: &RsyncShell) -> Ended {
 
 /// Joins standard input and output to a stream. It ends when the other side's output does, whatever
 /// still comes in.
-pub(crate) async fn join_standard_streams(far: impl AsyncRead + AsyncWrite) -> Ended {
+async fn join_standard_streams(far: impl AsyncRead + AsyncWrite) -> Ended {
     let (mut read, mut write) = tokio::io::split(far);
     let up = async {
         let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut write).await;

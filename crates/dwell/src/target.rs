@@ -187,6 +187,17 @@ fn session_project() -> Option<ProjectName> {
     std::env::var("DWELL_PROJECT").ok().and_then(|name| name.parse().ok())
 }
 
+/// The repository around us, where nothing of it is a project's file and it is no environment's
+/// tree.
+pub(crate) async fn bare_repository(client: &mut Client) -> Result<Option<PathBuf>, Failure> {
+    let here = project::here()?;
+    if project::around(&here).is_some() || std::env::var_os("COMPOSE_FILE").is_some() {
+        return Ok(None);
+    }
+    let is_tree = near(client, &here).await?.iter().any(|known| here.starts_with(&known.tree));
+    Ok(project::repository(&here).filter(|_| !is_tree))
+}
+
 /// The source and the project that an environment of this name has here: those of the
 /// environment whose tree we are in, else those of the project around us. No project where
 /// nothing tells it: then the name alone counts.

@@ -13,9 +13,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use dwell_testkit::{ModelServer, Ran, TestHome, has_image, wait_until};
+use serde_json::json;
 
 /// Has Claude Code, Codex and OpenCode.
 const IMAGE: &str = "dwell-test-workspace-agents";
+/// Has Aider and Gemini CLI.
+const MORE: &str = "dwell-test-workspace-agents-more";
 const NAME: &str = "box";
 
 /// A workspace with agents, and the model that they talk to.
@@ -26,12 +29,12 @@ struct Bench {
 
 impl Bench {
     /// `None` where the image is not there.
-    fn start() -> Option<Self> {
-        if !has_image(IMAGE) {
+    fn start(image: &str) -> Option<Self> {
+        if !has_image(image) {
             return None;
         }
         let home = TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(Duration::from_secs(120));
-        home.dwell(["ws", "create", NAME, "--image", IMAGE]).ok();
+        home.dwell(["ws", "create", NAME, "--image", image]).ok();
         let shown = home.dwell(["ws", "show", NAME, "--json"]).json();
         let own: Ipv4Addr = shown["address"].as_str().unwrap().parse().unwrap();
         // The machine's own address in that network is the first, the workspace's the second.
@@ -67,7 +70,7 @@ fn works(bench: &Bench, first: &str, again: &str) {
 
 #[test]
 fn claude_code_edits_and_goes_on() {
-    let Some(bench) = Bench::start() else { return };
+    let Some(bench) = Bench::start(IMAGE) else { return };
     let variables = format!(
         "ANTHROPIC_BASE_URL={} ANTHROPIC_API_KEY=none CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
         bench.model.url()
@@ -78,51 +81,63 @@ fn claude_code_edits_and_goes_on() {
 
 #[test]
 fn codex_edits_and_goes_on() {
-    let Some(bench) = Bench::start() else { return };
-    let config = format!(
-        "model = \"test\"\nmodel_provider = \"test\"\n[model_providers.test]\nname = \"test\"\n\
-         base_url = \"{}/v1\"\nwire_api = \"responses\"\nenv_key = \"TEST_KEY\"",
-        bench.model.url()
-    );
-    bench.write("~/.codex/config.toml", &config);
-    let codex = "TEST_KEY=none codex exec";
+    let Some(bench) = Bench::start(IMAGE) else { return };
+    bench.codex("");
     let free = "--dangerously-bypass-approvals-and-sandbox --skip-git-repo-check";
     works(
         &bench,
-        &format!("{codex} {free} PROMPT"),
-        &format!("{codex} resume --last {free} PROMPT"),
+        &format!("codex exec {free} PROMPT"),
+        &format!("codex exec resume --last {free} PROMPT"),
     );
 }
 
 #[test]
 fn opencode_edits_and_goes_on() {
-    let Some(bench) = Bench::start() else { return };
-    let config = serde_json::json!({
-        "model": "test/test",
-        "small_model": "test/test",
-        "provider": { "test": {
-            "npm": "@ai-sdk/openai-compatible",
-            "options": { "baseURL": format!("{}/v1", bench.model.url()), "apiKey": "none" },
-            "models": { "test": { "tool_call": true } },
-        } },
-    });
-    bench.write("~/.config/opencode/opencode.json", &config.to_string());
-    let opencode = "OPENCODE_DISABLE_MODELS_FETCH=1 opencode run";
+    let Some(bench) = Bench::start(IMAGE) else { return };
+    bench.opencode();
+    let opencode = "OPENCODE_DISABLE_MODELS_FETCH=1 opencode run --auto";
     works(&bench, &format!("{opencode} PROMPT"), &format!("{opencode} --continue PROMPT"));
+}
+
+#[test]
+fn aider_edits_and_goes_on() {
+    let Some(bench) = Bench::start(MORE) else { return };
+    bench.aider();
+    let aider = "aider --yes-always --message PROMPT";
+    works(&bench, aider, &format!("{aider} --restore-chat-history"));
+}
+
+#[test]
+fn gemini_cli_edits_and_goes_on() {
+    let Some(bench) = Bench::start(MORE) else { return };
+    bench.gemini();
+    let gemini = "gemini --yolo --prompt PROMPT";
+    works(&bench, gemini, &format!("{gemini} --resume latest"));
+}
+
+/// An agent as it is tested in a session.
+struct Subject {
+    name: &'static str,
+    /// Its command line.
+    command: &'static [&'static str],
+    /// What is typed to let it write.
+    yes: &'static str,
+    /// What is typed to leave it.
+    leave: &'static str,
 }
 
 impl Bench {
     /// Settings with which Claude Code begins at once and talks to the model.
     fn claude(&self) {
         let key = "sk-test-of-agents-in-workspaces";
-        let settings = serde_json::json!({ "env": {
+        let settings = json!({ "env": {
             "ANTHROPIC_BASE_URL": self.model.url(),
             "ANTHROPIC_API_KEY": key,
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
         } });
         self.write("~/.claude/settings.json", &settings.to_string());
         let last: String = key.chars().skip(key.len() - 20).collect();
-        let state = serde_json::json!({
+        let state = json!({
             "hasCompletedOnboarding": true,
             "theme": "dark",
             "customApiKeyResponses": { "approved": [last], "rejected": [] },
@@ -131,52 +146,148 @@ impl Bench {
         self.write("~/.claude.json", &state.to_string());
     }
 
+    /// The same for Codex, with what more there is to say.
+    fn codex(&self, more: &str) {
+        let config = format!(
+            "model = \"test\"\nmodel_provider = \"test\"\n{more}\n[model_providers.test]\n\
+             name = \"test\"\nbase_url = \"{}/v1\"\nwire_api = \"responses\"",
+            self.model.url()
+        );
+        self.write("~/.codex/config.toml", &config);
+    }
+
+    fn opencode(&self) {
+        let config = json!({
+            "model": "test/test",
+            "small_model": "test/test",
+            "permission": { "edit": "ask" },
+            "provider": { "test": {
+                "npm": "@ai-sdk/openai-compatible",
+                "options": { "baseURL": format!("{}/v1", self.model.url()), "apiKey": "none" },
+                "models": { "test": { "tool_call": true } },
+            } },
+        });
+        self.write("~/.config/opencode/opencode.json", &config.to_string());
+    }
+
+    fn aider(&self) {
+        let config = format!(
+            "model: openai/test\nopenai-api-base: {}/v1\nopenai-api-key: none\n\
+             check-update: false\nanalytics-disable: true\nshow-model-warnings: false\nshow-release-notes: false",
+            self.model.url()
+        );
+        self.write("~/.aider.conf.yml", &config);
+    }
+
+    fn gemini(&self) {
+        let settings = json!({
+            "security": { "auth": { "selectedType": "gemini-api-key" } },
+            "model": { "name": "gemini-2.5-flash" },
+        });
+        self.write("~/.gemini/settings.json", &settings.to_string());
+        let trusted = json!({ "/home/dev": "TRUST_FOLDER" });
+        self.write("~/.gemini/trustedFolders.json", &trusted.to_string());
+        let variables = format!("GEMINI_API_KEY=none\nGOOGLE_GEMINI_BASE_URL={}", self.model.url());
+        self.write("~/.gemini/.env", &variables);
+    }
+
+    fn log(&self, agent: &str) -> String {
+        self.home.dwell(["logs", NAME, "--session", agent]).stdout
+    }
+
     #[track_caller]
-    fn comes_to(&self, state: &str) {
-        let wait = ["agent", "wait", NAME, "--for", state, "--timeout", "60s"];
+    fn comes_to(&self, agent: &str, state: &str) {
+        let wait = ["agent", "wait", NAME, "--for", state, "--timeout", "90s"];
         let waited = self.home.dwell(wait);
-        let log = || self.home.dwell(["logs", NAME, "--session", "claude"]).stdout;
-        assert_eq!(waited.stdout.trim(), state, "{waited:?}\n{}", log());
+        assert_eq!(waited.stdout.trim(), state, "{waited:?}\n{}", self.log(agent));
+    }
+
+    /// Waits until a file of the home has a text.
+    #[track_caller]
+    fn has(&self, agent: &str, file: &str, text: &str) {
+        let has = || self.sh(&format!("cat ~/{file}")).stdout.trim() == text;
+        let told = format!("{agent} writes {file}: {}", self.log(agent));
+        wait_until(Duration::from_secs(60), &told, has);
+    }
+
+    /// It works in a session, asks before it writes, and goes on with its conversation after the
+    /// workspace was stopped. What it does meanwhile is known.
+    fn in_a_session(&self, subject: &Subject) {
+        let Subject { name, command, yes, leave } = subject;
+        let run = [&["run", "--in", NAME, "--detach", name][..], command].concat();
+        self.home.dwell(run).ok();
+        self.comes_to(name, "idle");
+        self.home.dwell(["agent", "send", NAME, "MODEL write /home/dev/notes.txt by hand"]).ok();
+        self.comes_to(name, "needs_input");
+        assert!(self.home.dwell(["sessions", NAME]).ok().contains("needs_input"));
+        assert_ne!(self.sh("cat ~/notes.txt").code, Some(0), "nothing without the person's word");
+        self.home.dwell(["agent", "send", NAME, yes]).ok();
+        self.has(name, "notes.txt", "by hand");
+        self.comes_to(name, "idle");
+
+        let shown = self.home.dwell(["sessions", NAME, "--json"]).json();
+        let conversation = shown[0]["conversation"].as_str().map(str::to_owned);
+        self.home.dwell(["ws", "stop", NAME]).ok();
+        self.home.dwell(["ws", "start", NAME]).ok();
+        self.comes_to(name, "idle");
+        let shown = self.home.dwell(["sessions", NAME, "--json"]).json();
+        assert_eq!((&shown[0]["restored"], &shown[0]["agent"]), (&true.into(), &(*name).into()));
+        if ["claude", "codex"].contains(name) {
+            let conversation = conversation.unwrap_or_else(|| panic!("{shown}"));
+            assert!(shown[0]["command"].to_string().contains(&conversation), "{shown}");
+        }
+        self.home.dwell(["agent", "send", NAME, "MODEL recall"]).ok();
+        wait_until(Duration::from_secs(60), "it recalls what was before the stop", || {
+            // A screen moves where a line would have blanks.
+            let dense: String = self.log(name).split_whitespace().collect();
+            dense.contains("before:write/home/dev/notes.txt")
+        });
+        self.comes_to(name, "idle");
+        self.home.dwell(["agent", "send", NAME, leave]).ok();
+        self.comes_to(name, "done");
     }
 }
 
 #[test]
-fn what_claude_code_does_in_a_session_is_known_and_goes_on_after_a_stop() {
-    let Some(bench) = Bench::start() else { return };
+fn claude_code_in_a_session_is_known_and_goes_on_after_a_stop() {
+    let Some(bench) = Bench::start(IMAGE) else { return };
     bench.claude();
-    let mode = ["--permission-mode", "default"];
-    bench.home.dwell(["run", "--in", NAME, "--detach", "claude"].iter().chain(&mode)).ok();
-    bench.comes_to("idle");
-    bench.home.dwell(["agent", "send", NAME, "MODEL write /home/dev/notes.txt by hand"]).ok();
-    bench.comes_to("needs_input");
-    assert!(bench.home.dwell(["sessions", NAME]).ok().contains("needs_input"));
-    assert_ne!(bench.sh("cat ~/notes.txt").code, Some(0), "nothing without the person's word");
+    let mode = &["--permission-mode", "default"];
     // Enter alone takes what is offered first.
-    bench.home.dwell(["agent", "send", NAME, ""]).ok();
-    bench.comes_to("idle");
-    assert_eq!(bench.sh("cat ~/notes.txt").ok(), "by hand");
+    bench.in_a_session(&Subject { name: "claude", command: mode, yes: "", leave: "/exit" });
+}
 
-    let shown = bench.home.dwell(["sessions", NAME, "--json"]).json();
-    let conversation = shown[0]["conversation"].as_str().unwrap().to_owned();
-    bench.home.dwell(["ws", "stop", NAME]).ok();
-    bench.home.dwell(["ws", "start", NAME]).ok();
-    bench.comes_to("idle");
-    let shown = bench.home.dwell(["sessions", NAME, "--json"]).json();
-    assert_eq!((&shown[0]["restored"], &shown[0]["agent"]), (&true.into(), &"claude".into()));
-    assert!(shown[0]["command"].to_string().contains(&conversation), "{shown}");
-    bench.home.dwell(["agent", "send", NAME, "MODEL recall"]).ok();
-    wait_until(Duration::from_secs(30), "it recalls what was before the stop", || {
-        let log = bench.home.dwell(["logs", NAME, "--session", "claude"]).stdout;
-        // A screen moves where a line would have blanks.
-        let dense: String = log.split_whitespace().collect();
-        dense.contains("before:write/home/dev/notes.txt")
-    });
-    bench.home.dwell(["sessions", "kill", NAME, "claude"]).ok();
+#[test]
+fn codex_in_a_session_is_known_and_goes_on_after_a_stop() {
+    let Some(bench) = Bench::start(IMAGE) else { return };
+    bench.codex("approval_policy = \"on-request\"");
+    bench.in_a_session(&Subject { name: "codex", command: &[], yes: "", leave: "/quit" });
+}
+
+#[test]
+fn opencode_in_a_session_is_known_and_goes_on_after_a_stop() {
+    let Some(bench) = Bench::start(IMAGE) else { return };
+    bench.opencode();
+    bench.in_a_session(&Subject { name: "opencode", command: &[], yes: "", leave: "/exit" });
+}
+
+#[test]
+fn aider_in_a_session_is_known_and_goes_on_after_a_stop() {
+    let Some(bench) = Bench::start(MORE) else { return };
+    bench.aider();
+    bench.in_a_session(&Subject { name: "aider", command: &[], yes: "y", leave: "/exit" });
+}
+
+#[test]
+fn gemini_cli_in_a_session_is_known_and_goes_on_after_a_stop() {
+    let Some(bench) = Bench::start(MORE) else { return };
+    bench.gemini();
+    bench.in_a_session(&Subject { name: "gemini", command: &[], yes: "", leave: "/quit" });
 }
 
 #[test]
 fn agents_are_listed_with_what_keeps_them_from_working() {
-    let Some(bench) = Bench::start() else { return };
+    let Some(bench) = Bench::start(IMAGE) else { return };
     let list = bench.home.dwell(["agent", "ls", "--in", NAME, "--json"]).json();
     let of = |name: &str| {
         let found = list.as_array().unwrap().iter().find(|found| found["agent"] == name);

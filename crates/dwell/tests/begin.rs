@@ -13,14 +13,17 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use dwell_testkit::{IDLE, ModelServer, Project, TestHome, has_image, run, wait_until};
+use dwell_testkit::{IDLE, ModelServer, Project, Terminal, TestHome, has_image, run, wait_until};
 use serde_json::{Value, json};
 
-/// Has no agent.
+/// Has a stand-in for Claude Code.
+const STAND_IN: &str = "dwell-test-agent";
+/// Has no agent, but npm.
 const PLAIN: &str = "dwell-test-workspace-image";
 /// Has Claude Code.
 const IMAGE: &str = "dwell-test-workspace-agents";
 const LIMIT: Duration = Duration::from_secs(60);
+
 fn home() -> TestHome {
     TestHome::new(env!("CARGO_BIN_EXE_dwell")).limit(Duration::from_secs(120))
 }
@@ -40,29 +43,91 @@ fn transcript(home: &TestHome, workspace: &str) -> String {
     home.dwell(["logs", workspace, "--session", "claude"]).stdout
 }
 
+/// A person's terminal in a project: what is missing is made, without questions.
 #[test]
-fn what_is_there_is_used_and_returned_to() {
+fn from_nothing_to_an_agent_at_work_and_back() {
+    if !has_image(STAND_IN) {
+        return;
+    }
     let home = home();
-    let lab = home.project("notes").compose(IDLE);
-    in_git(&home, &lab);
-    // A stand-in for the agent, so that none has to be installed.
-    let agent = "printf '#!/bin/sh\\necho at $PWD: $*\\nread line; echo told $line; sleep 1000\\n' \
-                 > /usr/local/bin/claude; chmod +x /usr/local/bin/claude";
-    home.dwell_in(&lab, ["create", "claude"]).ok();
-    let create = ["ws", "create", "notes-claude", "--image", PLAIN, "--env", "notes/claude"];
-    home.dwell_in(&lab, create).ok();
-    home.dwell(["ws", "exec", "-u", "root", "notes-claude", "--", "sh", "-c", agent]).ok();
-    let began = home.dwell_in(&lab, ["claude", "--detach", "fix", "it"]);
-    assert_eq!(began.ok(), "claude");
-    let tree = home.data().join("notes/claude").display().to_string();
-    wait_until(LIMIT, "it works in the tree", || {
-        transcript(&home, "notes-claude").contains(&format!("at {tree}: "))
-    });
-    assert!(transcript(&home, "notes-claude").contains("fix it"));
+    let ann = "[user]\n\tname = Ann\n\temail = ann@example.org\n";
+    fs::write(home.path().join(".gitconfig"), ann).unwrap();
+    // An environment of that name of another project is not meant.
+    let other = home.project("other").file("a.txt", "other\n").git();
+    home.dwell_in(&other, ["create", "claude"]).ok();
+    let notes = home.project("notes").file("a.txt", "one\n").git();
+    let first = format!("claude --image {STAND_IN} write a.txt two");
+    let terminal = Terminal::open(&home, &notes, &first);
+    terminal.shows_within(LIMIT, "wrote a.txt");
+    terminal.shows(&format!("at {}", home.data().join("notes/claude").display()));
+    terminal.types("write b.txt mine");
+    terminal.keys(&["Enter"]);
+    terminal.shows("wrote b.txt");
+    terminal.keys(&["C-b", "d"]);
+    terminal.says("left 0");
+    // The same command returns to it, and so does `attach`.
+    terminal.runs("claude", "wrote b.txt");
+    terminal.keys(&["C-b", "d"]);
+    terminal.says("left 0");
+    terminal.runs("attach notes-claude", "wrote b.txt");
+    terminal.keys(&["C-b", "d"]);
+    terminal.says("left 0");
     // A prompt for one that is at work is typed to it.
-    assert_eq!(home.dwell_in(&lab, ["claude", "--detach", "and that"]).ok(), "claude");
-    wait_until(LIMIT, "it is told", || transcript(&home, "notes-claude").contains("told and that"));
+    let told = home.dwell_in(&notes, ["claude", "--detach", "write", "c.txt", "three"]);
+    assert_eq!(told.ok(), "claude");
+    wait_until(LIMIT, "it is told", || transcript(&home, "notes-claude").contains("wrote c.txt"));
     assert_eq!(home.dwell(["sessions", "notes-claude", "-q"]).ok(), "claude", "one session");
+    let name = ["ws", "exec", "notes-claude", "--", "git", "config", "user.name"];
+    assert_eq!(home.dwell(name).ok(), "Ann", "the person's settings are there");
+
+    let diff = home.dwell_in(&notes, ["diff", "claude", "--name-only"]);
+    assert_eq!(diff.ok(), "a.txt\nb.txt\nc.txt");
+    home.dwell_in(&notes, ["merge", "claude", "--commit", "By an agent"]).ok();
+    for (file, text) in [("a.txt", "two\n"), ("b.txt", "mine\n"), ("c.txt", "three\n")] {
+        assert_eq!(fs::read_to_string(notes.path().join(file)).unwrap(), text);
+    }
+    assert_eq!(fs::read_to_string(other.path().join("a.txt")).unwrap(), "other\n");
+}
+
+#[test]
+fn a_project_without_git_is_copied_and_its_services_run() {
+    if !has_image(STAND_IN) {
+        return;
+    }
+    let home = home();
+    let notes = home.project("notes").compose(IDLE).file("a.txt", "one\n");
+    let begin = ["claude", "--detach", "--no-settings", "--image", STAND_IN, "write a.txt two"];
+    assert_eq!(home.dwell_in(&notes, begin).ok(), "claude");
+    wait_until(LIMIT, "it has written", || transcript(&home, "notes-claude").contains("wrote"));
+    assert_eq!(fs::read_to_string(notes.path().join("a.txt")).unwrap(), "one\n");
+    assert_eq!(home.containers("claude", Some("web")).len(), 1);
+    home.dwell_in(&notes, ["merge", "claude"]).ok();
+    assert_eq!(fs::read_to_string(notes.path().join("a.txt")).unwrap(), "two\n");
+}
+
+/// Takes the registry of npm.
+#[test]
+fn an_agent_that_the_image_lacks_is_installed() {
+    if !has_image(PLAIN) {
+        return;
+    }
+    let home = home();
+    let notes = home.project("notes").file("a.txt", "one\n").git();
+    home.dwell(["ws", "create", "notes-gemini", "--image", PLAIN]).ok();
+    let asked = ["ws", "exec", "notes-gemini", "--", "npm", "view", "@google/gemini-cli", "name"];
+    if home.dwell(asked).code != Some(0) {
+        eprintln!("skipped: this takes the registry of npm");
+        return;
+    }
+    let began = home.dwell_in(&notes, ["gemini", "--detach"]);
+    assert_eq!(began.ok(), "gemini");
+    assert!(began.stderr.contains("Gemini CLI is not in `notes-gemini`"), "{began:?}");
+    assert!(began.stderr.contains("Gemini CLI is installed"), "{began:?}");
+    let list = home.dwell(["agents", "ls", "--in", "notes-gemini", "--json"]).json();
+    let gemini = list.as_array().unwrap().iter().find(|found| found["agent"] == "gemini").unwrap();
+    assert_eq!(gemini["program"], "/home/dev/.local/bin/gemini");
+    assert_eq!(session(&home, "notes-gemini")["agent"], "gemini");
+    assert_eq!(session(&home, "notes-gemini")["status"], "running");
 }
 
 #[test]

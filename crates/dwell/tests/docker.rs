@@ -94,9 +94,33 @@ fn an_engine_with_root_works_and_says_what_it_takes() {
     made.ok();
     assert!(made.stderr.contains("root of this machine"), "{made:?}");
     compose_works(&home);
-    home.dwell(["ws", "destroy", "box", "--force", "--purge"]).ok();
-    let ours = format!("label=dwell.node={}", home.node().unwrap());
-    assert_eq!(docker(["volume", "ls", "-q", "--filter", &ours]).ok(), "", "its data goes with it");
+
+    // What is tidied up after a snapshot is not its data, and a copy begins without.
+    home.dwell(["ws", "snapshot", "create", "box", "one"]).ok();
+    home.dwell(["ws", "snapshot", "rm", "box", "one"]).ok();
+    let forked = home.dwell(["ws", "fork", "box", "copy"]);
+    forked.ok();
+    assert!(forked.stderr.contains("images, containers and volumes in it are not"), "{forked:?}");
+    let inside = |name: &str| {
+        home.dwell(["ws", "exec", name, "--", "docker", "image", "ls", "-q"]).ok().to_owned()
+    };
+    assert!(!inside("box").is_empty() && inside("copy").is_empty());
+    let volumes = |filter: &str| {
+        docker(["volume", "ls", "-q", "--filter", &format!("label={filter}")]).ok().to_owned()
+    };
+    for name in ["box", "copy"] {
+        let id = home.dwell(["ws", "show", name, "--json"]).json()["id"].clone();
+        let own = volumes(&format!("dwell.workspace={}", id.as_str().unwrap()));
+        assert_eq!(own.lines().count(), 2, "its home and its engine's data: {own}");
+    }
+    home.dwell(["ws", "upgrade", "box", "--yes"]).ok();
+    assert!(!inside("box").is_empty(), "another container has what the engine had");
+
+    for name in ["box", "copy"] {
+        home.dwell(["ws", "destroy", name, "--force", "--purge"]).ok();
+    }
+    let ours = format!("dwell.node={}", home.node().unwrap());
+    assert_eq!(volumes(&ours), "", "its data goes with it");
 }
 
 #[test]

@@ -9,29 +9,12 @@
     reason = "a test ends where it meets what it does not expect"
 )]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
+use std::net::TcpListener;
 use std::time::Duration;
 
-use dwell_testkit::{TestHome, wait_until};
-use rustix::process::{Pid, Signal, kill_process};
+use dwell_testkit::{Foreground, TestHome, reach, serve, wait_until};
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// Says its port and what it is told, on every connection, until the other side ends.
-const ECHO: &str = r#"
-use Socket;
-my ($address, $port) = @ARGV;
-socket(S, PF_INET, SOCK_STREAM, 0) or die $!;
-setsockopt(S, SOL_SOCKET, SO_REUSEADDR, 1);
-bind(S, pack_sockaddr_in($port, inet_aton($address))) or die $!;
-listen(S, 64);
-$SIG{CHLD} = 'IGNORE';
-while (accept(C, S)) {
-    if (!fork) { local $/; syswrite(C, "$port:"); my $all = <C>; print C $all; close C; exit }
-    close C;
-}
-"#;
 
 fn home() -> TestHome {
     let home = TestHome::new(env!("CARGO_BIN_EXE_dwell"));
@@ -44,65 +27,9 @@ fn create(home: &TestHome, name: &str) {
         .ok();
 }
 
-/// Starts servers in a workspace, and waits until they listen.
-fn serve(home: &TestHome, name: &str, places: &[(&str, u16)]) {
-    let write = format!("cat > echo.pl <<'END'{ECHO}END");
-    home.dwell(["ws", "exec", name, "sh", "-c", &write]).ok();
-    for (address, port) in places {
-        let start = format!("setsid perl echo.pl {address} {port} >/dev/null 2>&1 </dev/null &");
-        home.dwell(["ws", "exec", name, "sh", "-c", &start]).ok();
-    }
-    wait_until(LIMIT, "the servers listen", || {
-        let said = home.dwell(["ports", name, "-q"]).stdout;
-        places.iter().all(|(_, port)| said.lines().any(|line| line == port.to_string()))
-    });
-}
-
 /// A port of this machine that was free a moment ago.
 fn free() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// What a server answers, which is nothing where the connection is refused or reset.
-fn ask(port: u16, text: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(LIMIT)).unwrap();
-    stream.write_all(text.as_bytes()).ok()?;
-    stream.shutdown(Shutdown::Write).ok()?;
-    let mut said = String::new();
-    stream.read_to_string(&mut said).ok().filter(|length| *length > 0)?;
-    Some(said)
-}
-
-/// A forward in the foreground, and the lines that it said first.
-struct Foreground {
-    child: Child,
-    said: Vec<String>,
-}
-
-impl Foreground {
-    fn start(home: &TestHome, arguments: &[&str], lines: usize) -> Self {
-        let mut command = home.dwell_command();
-        command.arg("forward").args(arguments);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        let said = output.lines().take(lines).map(Result::unwrap).collect();
-        Self { child, said }
-    }
-
-    fn interrupt(mut self) -> Option<i32> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, Signal::INT).unwrap();
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Foreground {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]
@@ -124,16 +51,16 @@ fn what_listens_inside_is_reached_whatever_it_listens_at() {
         .collect();
     assert_eq!(forward.said, told);
     for i in 0..3 {
-        assert_eq!(ask(first + i, "hello"), Some(format!("{}:hello", 3000 + i)));
+        assert_eq!(reach(first + i, "hello"), Some(format!("{}:hello", 3000 + i)));
     }
-    assert_eq!(ask(first + 3, "hello"), None);
+    assert_eq!(reach(first + 3, "hello"), None);
     // Many at once, and much at once.
     let much = "x".repeat(2 << 20);
     std::thread::scope(|scope| {
         for i in 0..12 {
             let (port, much) = (first + i % 2, &much);
             scope.spawn(move || {
-                let said = ask(port, much).unwrap();
+                let said = reach(port, much).unwrap();
                 assert_eq!(said.len(), much.len() + 5);
             });
         }
@@ -141,20 +68,20 @@ fn what_listens_inside_is_reached_whatever_it_listens_at() {
 
     // It stays reachable at the same port through all that happens to the far end.
     home.dwell(["ws", "suspend", "box"]).ok();
-    assert_eq!(ask(first, "woken"), Some("3000:woken".to_owned()));
+    assert_eq!(reach(first, "woken"), Some("3000:woken".to_owned()));
     home.dwell(["ws", "stop", "box"]).ok();
-    assert_eq!(ask(first, "nobody"), None);
+    assert_eq!(reach(first, "nobody"), None);
     home.dwell(["ws", "start", "box"]).ok();
     serve(&home, "box", &[("127.0.0.1", 3000)]);
-    assert_eq!(ask(first, "again"), Some("3000:again".to_owned()));
+    assert_eq!(reach(first, "again"), Some("3000:again".to_owned()));
     home.dwell(["node", "stop"]).ok();
-    assert_eq!(ask(first, "daemon"), Some("3000:daemon".to_owned()));
+    assert_eq!(reach(first, "daemon"), Some("3000:daemon".to_owned()));
 
     // Nobody but this machine reaches it, and its port is nobody else's.
     let taken = home.dwell(["forward", "box", &format!("{first}:3001")]);
     assert!(taken.fails_with(1).contains("is taken"), "{taken:?}");
     assert_eq!(forward.interrupt(), Some(0));
-    assert_eq!(ask(first, "over"), None);
+    assert_eq!(reach(first, "over"), None);
 }
 
 #[test]
@@ -165,7 +92,7 @@ fn the_daemon_holds_forwards_until_they_are_stopped() {
     let specs = [format!("{one}:3000"), format!("{two}:3000")];
     home.dwell(["forward", "box", &specs[0], &specs[1], "--detach"]).ok();
     home.dwell(["forward", "box", &specs[0], "--detach"]).ok();
-    assert_eq!(ask(one, "a"), Some("3000:a".to_owned()));
+    assert_eq!(reach(one, "a"), Some("3000:a".to_owned()));
     let other = home.dwell(["forward", "box", &format!("{one}:3001"), "--detach"]);
     assert!(other.fails_with(1).contains("already"), "{other:?}");
 
@@ -186,19 +113,19 @@ fn the_daemon_holds_forwards_until_they_are_stopped() {
         blocker.is_some()
     });
     home.dwell(["ws", "rename", "box", "red"]).ok();
-    wait_until(LIMIT, "it is reached again", || ask(one, "b").is_some());
+    wait_until(LIMIT, "it is reached again", || reach(one, "b").is_some());
     let listed = home.dwell(["forward", "ls"]);
     assert!(listed.ok().contains("red:3000") && listed.stdout.contains("failed: "), "{listed:?}");
     drop(blocker);
-    wait_until(LIMIT, "the port is taken up again", || ask(two, "c").is_some());
+    wait_until(LIMIT, "the port is taken up again", || reach(two, "c").is_some());
     assert!(!home.dwell(["forward", "ls"]).ok().contains("failed"));
 
     home.dwell(["forward", "stop", &two.to_string()]).ok();
-    assert_eq!(ask(two, "d"), None);
-    assert!(ask(one, "d").is_some());
+    assert_eq!(reach(two, "d"), None);
+    assert!(reach(one, "d").is_some());
     home.dwell(["forward", "stop", "nothing"]).fails_with(3);
     home.dwell(["ws", "destroy", "red", "--force"]).ok();
-    assert_eq!(ask(one, "e"), None);
+    assert_eq!(reach(one, "e"), None);
     assert_eq!(home.dwell(["forward", "ls", "--json"]).json().as_array().unwrap().len(), 0);
 }
 
@@ -256,7 +183,7 @@ fn services_of_an_environment_are_reached_by_name_or_by_their_port() {
     let told =
         [format!("127.0.0.1:{one} -> web.red:8080"), format!("127.0.0.1:{two} -> api.red:9000")];
     assert_eq!(forward.said, told);
-    let answers = |port: u16, text: &str| ask(port, "").is_some_and(|said| said.trim() == text);
+    let answers = |port: u16, text: &str| reach(port, "").is_some_and(|said| said.trim() == text);
     wait_until(LIMIT, "web answers", || answers(one, "web"));
     wait_until(LIMIT, "api answers", || answers(two, "api"));
     drop(forward);

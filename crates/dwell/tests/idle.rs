@@ -169,9 +169,8 @@ fn one_that_works_is_not_put_to_sleep() {
         let kind = if name == "kept" { "keep" } else { name };
         assert!(kinds.iter().any(|held| held["kind"] == kind), "{name}: {kinds:?}");
     }
+    // Who asked for a command takes it along.
     drop((task, output));
-    // Who asked for a command may go away; it runs on.
-    sh(&home, "task", "pkill sleep").ok();
     sh(&home, "processor", "pkill timeout").ok();
     home.dwell(["keep", "kept", "--release"]).ok();
     for name in ["task", "output", "processor", "kept"] {

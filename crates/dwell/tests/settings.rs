@@ -186,6 +186,15 @@ fn keys_come_only_when_they_are_asked_for() {
     // A push without them leaves them where they are.
     push(&home, &[]);
     assert_eq!(sh(&home, "box", "grep -c secret-key ~/.ssh/id_ed25519").ok(), "1");
+    // What sleeps is woken for them, since they are not kept for later.
+    let status = || home.dwell(["ws", "show", "box", "--json"]).json()["status"].clone();
+    home.dwell(["ws", "suspend", "box"]).ok();
+    push(&home, &["--include-keys", "--dry-run"]);
+    assert_eq!(status(), "frozen");
+    put(&home, ".ssh/id_ed25519", &KEY.replace("secret-key", "secret-two"));
+    push(&home, &["--include-keys", "--yes"]);
+    assert_eq!(status(), "running");
+    assert_eq!(sh(&home, "box", "grep -c secret-two ~/.ssh/id_ed25519").ok(), "1");
     home.dwell(["ws", "stop", "box"]).ok();
     let told = home.dwell(["config", "push", "--include-keys", "--yes"]);
     assert!(told.code == Some(1) && told.stdout.contains("not kept"), "{told:?}");

@@ -11,7 +11,7 @@
 use std::fs;
 use std::time::Duration;
 
-use dwell_testkit::{Ran, TestHome, has_image, run, wait_until};
+use dwell_testkit::{Ran, Terminal, TestHome, has_image, run, wait_until};
 
 /// Debian with an ssh server, sudo and git.
 const IMAGE: &str = "dwell-test-workspace";
@@ -241,4 +241,40 @@ fn a_server_that_is_not_the_workspace_is_refused_and_so_is_a_stranger() {
     home.dwell(["ws", "exec", "-u", "root", "box", "sh", "-c", swap]).ok();
     let refused = home.dwell(["ssh", "box", "--", "true"]);
     assert!(refused.fails_with(255).contains("verification failed"), "{refused:?}");
+}
+
+#[test]
+fn what_is_typed_at_an_open_connection_wakes_it_and_nothing_else() {
+    let Some(home) = home() else { return };
+    let status = || home.dwell(["ws", "show", "box", "--json"]).json()["status"].clone();
+    let terminal = Terminal::shell(&home, home.path());
+    let binary = home.binary().display();
+    terminal.types(&format!("{binary} ssh box"));
+    terminal.keys(&["Enter"]);
+    terminal.shows("dev@box");
+    home.dwell(["ws", "suspend", "box"]).ok();
+    assert_eq!(status(), "frozen");
+    terminal.types("echo woke-$((40 + 2))");
+    terminal.keys(&["Enter"]);
+    terminal.shows("woke-42");
+    assert_eq!(status(), "running");
+    terminal.types("exit");
+    terminal.keys(&["Enter"]);
+    terminal.shows("Connection to box.dwell closed");
+
+    // One that sends something every second by itself, while its terminal is used for something
+    // else.
+    let quiet = "-N -o ServerAliveInterval=1 -o ServerAliveCountMax=60";
+    terminal.types(&format!("clear; {binary} ssh box {quiet} & echo beside"));
+    terminal.keys(&["Enter"]);
+    terminal.says("beside");
+    let logged_in = ["ws", "exec", "-u", "root", "box", "pgrep", "-f", "sshd: dev"];
+    wait_until(LIMIT, "it is connected", || home.dwell(logged_in).code == Some(0));
+    home.dwell(["ws", "suspend", "box"]).ok();
+    for number in 0..6 {
+        terminal.types(&format!("sleep 1; echo at-$(({number} + 40))"));
+        terminal.keys(&["Enter"]);
+        terminal.shows(&format!("at-{}", number + 40));
+    }
+    assert_eq!(status(), "frozen");
 }

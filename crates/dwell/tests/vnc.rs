@@ -8,12 +8,10 @@
     reason = "a test ends where it meets what it does not expect"
 )]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use dwell_testkit::{TestHome, has_image, http, run, wait_until};
+use dwell_testkit::{DesktopPage, TestHome, has_image, run, wait_until};
 
 /// The desktop variant without agents.
 const IMAGE: &str = "dwell-test-desktop";
@@ -29,71 +27,10 @@ fn home() -> Option<TestHome> {
     Some(home)
 }
 
-/// An address of a desktop in its parts.
-struct Address {
-    url: String,
-    port: u16,
-    place: String,
-    ticket: String,
-}
-
-impl Address {
-    fn of(home: &TestHome) -> Self {
-        let url = home.dwell(["vnc", "box", "--print"]).ok().to_owned();
-        let rest = url.strip_prefix("http://127.0.0.1:").unwrap();
-        let (port, rest) = rest.split_once('/').unwrap();
-        let (place, ticket) = rest.split_once('#').unwrap();
-        let (port, place) = (port.parse().unwrap(), format!("/{place}"));
-        Self { port, place, ticket: ticket.to_owned(), url: url.clone() }
-    }
-
-    /// Asks for a file of it; further lines of the head end with a line break.
-    fn ask(&self, method: &str, name: &str, more: &str, body: &str) -> (u16, String) {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let host = if more.contains("host:") { String::new() } else { self.host() };
-        let head = format!("{method} {}{name} HTTP/1.1\n{host}{more}", self.place);
-        let (code, answer) = http(stream, head.replace('\r', "").trim_end(), body);
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
-        (code, body.unwrap_or_default())
-    }
-
-    fn host(&self) -> String {
-        format!("host: 127.0.0.1:{}\r\n", self.port)
-    }
-
-    fn origin(&self) -> String {
-        format!("origin: http://127.0.0.1:{}\r\n", self.port)
-    }
-
-    /// Asks for the WebSocket; gives what comes first.
-    fn socket(&self, origin: &str, key: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let head = format!(
-            "GET {}socket HTTP/1.1\r\n{}{origin}connection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             sec-websocket-protocol: binary, dwell.{key}\r\n\r\n",
-            self.place,
-            self.host()
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        let mut said = Vec::new();
-        let mut buffer = [0; 1024];
-        while let Ok(length) = stream.read(&mut buffer) {
-            said.extend_from_slice(&buffer[..length]);
-            let text = String::from_utf8_lossy(&said);
-            if length == 0 || text.contains("RFB 003") || text.contains(" 403 ") {
-                break;
-            }
-        }
-        String::from_utf8_lossy(&said).into_owned()
-    }
-}
-
 #[test]
 fn only_who_has_a_ticket_sees_it() {
     let Some(home) = home() else { return };
-    let address = Address::of(&home);
+    let address = DesktopPage::of(&home, "box");
     let own = address.origin();
     assert!(address.ask("GET", "", "", "").1.contains("view.js"));
     assert_eq!(address.ask("GET", "novnc/core/rfb.js", "", "").0, 200);
@@ -122,19 +59,20 @@ fn only_who_has_a_ticket_sees_it() {
 #[test]
 fn a_terminal_on_it_is_used_in_a_browser() {
     let Some(home) = home() else { return };
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dwell-testkit/browser/desktop.cjs");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let script = workspace.join("crates/dwell-testkit/browser/desktop.cjs");
+    let modules = workspace.join("target/browser/node_modules");
     let node = || {
         let mut node = home.command("node");
-        if let Some(modules) = std::env::var_os("NODE_PATH") {
-            node.env("NODE_PATH", modules);
-        }
+        node.env("NODE_PATH", &modules);
         node
     };
-    if run(node().args(["-e", "require('playwright-core')"]), LIMIT).code != Some(0) {
-        eprintln!("skipped: this takes node with playwright-core (NODE_PATH), and chromium");
+    let has_driver = run(node().args(["-e", "require('playwright-core')"]), LIMIT).code == Some(0);
+    if !has_driver || !Path::new("/usr/bin/chromium").exists() {
+        eprintln!("skipped: this takes a browser, which scripts/test-tools.sh installs");
         return;
     }
-    let address = Address::of(&home);
+    let address = DesktopPage::of(&home, "box");
     let picture = home.path().join("desktop.png");
     let line = "echo typed $((6*7)) > typed";
     let ran = run(node().arg(script).args([&address.url, line]).arg(&picture), LIMIT);

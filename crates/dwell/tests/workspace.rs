@@ -204,6 +204,30 @@ fn too_much_memory_ends_the_offender_only() {
 }
 
 #[test]
+fn more_than_the_limit_of_the_disk_is_told() {
+    let home = home();
+    let class = "cpu=1,mem=512m,disk=1g";
+    let made = home.dwell(["ws", "create", "box", "--image", IMAGE, "--class", class]);
+    made.ok();
+    // Where the engine holds it to its limit there cannot be more.
+    if !made.stderr.contains("holds nothing to the limit of its disk") {
+        return;
+    }
+    sh(&home, "box", "fallocate -l 1100M big").ok();
+    wait_until(Duration::from_secs(60), "it is measured", || {
+        show(&home, "box")["size"].is_object()
+    });
+    let shown = home.dwell(["ws", "show", "box"]);
+    assert!(shown.ok().contains("more than its limit of 1 GiB"), "{shown:?}");
+    let told = home.dwell(["doctor"]).stdout;
+    assert!(told.contains("`box` takes 11") && told.contains("dwell ws resize box"), "{told}");
+    home.dwell(["ws", "resize", "box", "disk=2g"]).ok();
+    let shown = home.dwell(["ws", "show", "box"]);
+    assert!(shown.ok().contains(", of 2 GiB"), "{shown:?}");
+    assert!(!home.dwell(["doctor"]).stdout.contains("`box` takes"));
+}
+
+#[test]
 fn a_workspace_that_joined_reaches_services_by_name() {
     let home = home();
     let shop = home.project("shop").compose(

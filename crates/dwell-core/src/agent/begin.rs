@@ -7,11 +7,7 @@ impl Agent {
     pub fn interactive(&self, prompt: Option<&str>) -> Vec<String> {
         let mut line = vec![self.name.to_owned()];
         if let Some(prompt) = prompt.filter(|_| self.begins_with_prompt()) {
-            match self.name {
-                "opencode" => line.push("--prompt".to_owned()),
-                "gemini" => line.push("--prompt-interactive".to_owned()),
-                _ => {}
-            }
+            line.extend(self.prompts.last().map(|option| (*option).to_owned()));
             line.push(prompt.to_owned());
         }
         line

@@ -31,18 +31,24 @@ pub struct Found {
     pub signed_in: Option<String>,
 }
 
-/// Asks for all agents: a line each with its name, its program, its version and how it is signed
-/// in, separated by tabs. Values of variables are not told.
-pub fn survey() -> String {
-    let mut script = String::from(
+/// Seconds in which an agent says its version, one of many or the only one that is asked: what was
+/// just installed takes longer the first time.
+const PATIENCE: (u32, u32) = (20, 90);
+
+/// Asks for all agents, or for one: a line each with its name, its program, its version and how it
+/// is signed in, separated by tabs. Values of variables are not told.
+pub fn survey(only: Option<&Agent>) -> String {
+    let limit = if only.is_some() { PATIENCE.1 } else { PATIENCE.0 };
+    let mut script = format!("limit={limit}\n");
+    script.push_str(
         "ask() {\n\
          p=$(command -v \"$1\") || p=\n\
-         v=; [ -z \"$p\" ] || v=$(timeout 20 \"$1\" --version 2>/dev/null </dev/null | head -n 1)\n\
+         v=; [ -z \"$p\" ] || v=$(timeout $limit \"$1\" --version 2>/dev/null </dev/null | head -n 1)\n\
          s=; for k in $3; do eval \"[ -z \\\"\\${$k:-}\\\" ]\" || { s=$k; break; }; done\n\
          [ -n \"$s\" ] || [ ! -s \"$HOME/$2\" ] || s=\"~/$2\"\n\
          printf '%s\\t%s\\t%s\\t%s\\n' \"$1\" \"$p\" \"$v\" \"$s\"\n}\n",
     );
-    for agent in Agent::all() {
+    for agent in Agent::all().iter().filter(|agent| only.is_none_or(|only| only == *agent)) {
         let (name, file, keys) = (agent.name, agent.credentials, agent.keys.join(" "));
         script += &format!("ask {name} {file} '{keys}'\n");
     }
@@ -100,10 +106,11 @@ mod tests {
 
     #[test]
     fn every_agent_is_asked_for_and_can_be_installed() {
-        let script = survey();
+        let script = survey(None);
         for agent in Agent::all() {
             assert!(script.contains(&format!("ask {} {}", agent.name, agent.credentials)));
             assert!(agent.install().contains("$HOME/.local"));
+            assert_eq!(survey(Some(agent)).matches("\nask ").count(), 1);
         }
     }
 }

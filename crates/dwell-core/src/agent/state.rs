@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Agent;
+use super::{Agent, Shown};
 
 /// What an agent is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +76,8 @@ pub struct Seen<'a> {
     pub report: Option<&'a Report>,
     /// When its terminal showed something last.
     pub output: Option<i64>,
+    /// What its terminal shows that it does.
+    pub shown: Option<Shown>,
 }
 
 /// A terminal that shows nothing new for this long is quiet: agents that work move something
@@ -90,6 +92,16 @@ impl Agent {
         if let Some(code) = seen.exit {
             return if code == 0 { AgentState::Done } else { AgentState::Error };
         }
+        let is_young = now.saturating_sub(seen.started) < QUIET;
+        // Some move something while they wait, too.
+        match seen.shown.filter(|_| self.hooks != Hooks::All) {
+            Some(Shown::Nothing) => return AgentState::Starting,
+            Some(Shown::Asks) => return AgentState::NeedsInput,
+            Some(Shown::Waits) => return AgentState::Idle,
+            Some(Shown::Works) if is_young => return AgentState::Starting,
+            Some(Shown::Works) => return AgentState::Working,
+            None => {}
+        }
         let moves = seen.output.is_some_and(|at| now.saturating_sub(at) < QUIET);
         match (seen.report, self.hooks) {
             // It says that it begins before its prompt is there.
@@ -101,7 +113,7 @@ impl Agent {
                 let since = seen.output.is_some_and(|at| at > report.at + SETTLING);
                 if moves && since { AgentState::Working } else { report.state }
             }
-            (None, _) if now.saturating_sub(seen.started) < QUIET => AgentState::Starting,
+            (None, _) if is_young => AgentState::Starting,
             // It asks whether it may work here, or who one is: before that it has no hooks.
             (None, Hooks::All) if !moves => AgentState::NeedsInput,
             (None, _) if moves => AgentState::Working,
@@ -245,6 +257,16 @@ mod tests {
         let seen = Seen { output: Some(20 * S), ..Seen::default() };
         assert_eq!(aider.state(&seen, 21 * S), AgentState::Working);
         assert_eq!(aider.state(&seen, 30 * S), AgentState::Idle);
+        for (shown, state) in [
+            (Shown::Nothing, AgentState::Starting),
+            (Shown::Asks, AgentState::NeedsInput),
+            (Shown::Waits, AgentState::Idle),
+            (Shown::Works, AgentState::Working),
+        ] {
+            assert_eq!(aider.state(&Seen { shown: Some(shown), ..seen }, 21 * S), state);
+        }
+        let begins = Seen { shown: Some(Shown::Works), ..Seen::default() };
+        assert_eq!(aider.state(&begins, S), AgentState::Starting);
         for (code, state) in [(0, AgentState::Done), (1, AgentState::Error)] {
             assert_eq!(aider.state(&Seen { exit: Some(code), ..seen }, 21 * S), state);
         }

@@ -13,6 +13,7 @@ use crate::address::LoopbackPool;
 use crate::idle::Policy;
 use crate::remote::MeshAddress;
 use crate::settings::DotfilesRef;
+use crate::workspace::PoolConfig;
 
 const FILE: &str = "config.toml";
 
@@ -40,6 +41,8 @@ pub struct NodeConfig {
     pub idle: Policy,
     /// What follows a person into new workspaces.
     pub person: PersonConfig,
+    /// Containers that wait for new workspaces.
+    pub pool: PoolConfig,
 }
 
 /// `[person]`: what follows the person into every workspace that is made from here.

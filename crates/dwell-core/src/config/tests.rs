@@ -206,6 +206,9 @@ fn the_node_has_defaults_and_refuses_what_cannot_work() {
     assert_eq!(config.forward.pool.to_string(), "127.224.0.0/16");
     let config = NodeConfig::from_toml("[shared]\ngrace_seconds = 5").unwrap();
     assert_eq!((config.shared.grace_seconds, config.dns.port.get()), (5, 5354));
+    let config = NodeConfig::from_toml("[pool]\n'debian:bookworm' = 3\nbox = 0").unwrap();
+    let waits: Vec<_> = config.pool.images().map(|(image, n)| (image.as_str(), n)).collect();
+    assert_eq!(waits, [("box", 0), ("debian:bookworm", 3)]);
     let error = NodeConfig::from_toml("[dns]\nprot = 1").unwrap_err().to_string();
     assert_eq!(error, "config.toml:2:1: unknown key `prot`; did you mean `port`?");
     for bad in [
@@ -221,6 +224,9 @@ fn the_node_has_defaults_and_refuses_what_cannot_work() {
         "[forward]\npool = '127.0.0.0/16'",
         "[remote]\nconnect_seconds = 0",
         "[remote]\nsilence_seconds = 15",
+        "[pool]\n\"a image\" = 1",
+        "[pool]\ndebian = 21",
+        "[pool]\ndebian = -1",
     ] {
         assert!(NodeConfig::from_toml(bad).is_err(), "{bad}");
     }

@@ -130,7 +130,7 @@ impl Workspace {
     pub fn uses_volume(&self, volume: &str) -> bool {
         let before = self.before.as_ref().map(|before| before.homes);
         let homes = before.into_iter().chain([self.homes]);
-        let mut all = homes.map(|homes| self.home_of(homes)).chain(
+        let mut all = homes.map(|homes| self.home_of(homes)).chain(self.docker_data()).chain(
             self.snapshots.iter().filter(|it| !it.making).map(|it| self.snapshot_home(it.number)),
         );
         all.any(|used| used == volume)

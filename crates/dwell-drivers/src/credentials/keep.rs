@@ -19,6 +19,7 @@ const LARGEST: u64 = 1 << 20;
 /// One file of a sign-in.
 #[derive(Debug, Clone)]
 struct Shared {
+    agent: SignIn,
     /// In the home.
     own: PathBuf,
     /// In the shared directory.
@@ -71,6 +72,7 @@ fn shared(home: &Path, place: &Path) -> Vec<Shared> {
     let there = |agent: &SignIn| place.join(agent.as_str()).is_dir();
     let of = |agent: SignIn| {
         agent.files().iter().map(move |path| Shared {
+            agent,
             own: home.join(path),
             all: place.join(agent.as_str()).join(file_name(path)),
         })
@@ -117,28 +119,32 @@ fn take(file: &Shared, stale: bool) -> io::Result<()> {
     let part = folder.join(format!(".dwell-{}-part", std::process::id()));
     let _ = fs::remove_file(&part);
     if !stale {
-        share(&file.own, &file.all)?;
+        share(file, &file.own)?;
     }
     symlink(&file.all, &part)?;
     // The link and the file change places at once; what was written last is in the file.
     renameat_with(CWD, &part, CWD, &file.own, RenameFlags::EXCHANGE)?;
     if !stale {
-        share(&part, &file.all)?;
+        share(file, &part)?;
     }
     fs::remove_file(&part)
 }
 
-/// Puts a file's content into the shared one, whole or not at all.
-fn share(from: &Path, to: &Path) -> io::Result<()> {
+/// Puts a file's content into the shared one, whole or not at all, unless that was renewed later.
+fn share(file: &Shared, from: &Path) -> io::Result<()> {
+    let to = &file.all;
     let mut content = Vec::new();
     File::open(from)?.take(LARGEST).read_to_end(&mut content)?;
-    if content.is_empty() || fs::read(to).is_ok_and(|there| there == content) {
+    let there = fs::read(to).unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let is_newer = || file.agent.supersedes(&text(&content), &text(&there));
+    if content.is_empty() || there == content || !is_newer() {
         return Ok(());
     }
     let part = to.with_extension(format!("{}-part", std::process::id()));
-    let mut file =
+    let mut written =
         File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-    file.write_all(&content)?;
+    written.write_all(&content)?;
     fs::rename(&part, to)
 }
 
@@ -176,6 +182,22 @@ mod tests {
         fs::remove_file(&file.own).unwrap();
         settle(&file, false).unwrap();
         assert!(fs::symlink_metadata(&file.own).is_err());
+    }
+
+    #[test]
+    fn what_somebody_still_had_does_not_replace_what_was_renewed_since() {
+        let (_place, file) = pair();
+        let sign_in = |expires: u64| format!(r#"{{"claudeAiOauth": {{"expiresAt": {expires}}}}}"#);
+        settle(&file, true).unwrap();
+        fs::write(&file.all, sign_in(2000)).unwrap();
+        for (written, shared) in [(1000, 2000), (3000, 3000)] {
+            let other = file.own.with_extension("tmp");
+            fs::write(&other, sign_in(written)).unwrap();
+            fs::rename(&other, &file.own).unwrap();
+            settle(&file, false).unwrap();
+            assert_eq!(fs::read_to_string(&file.own).unwrap(), sign_in(shared));
+            assert!(fs::symlink_metadata(&file.own).unwrap().is_symlink());
+        }
     }
 
     #[test]

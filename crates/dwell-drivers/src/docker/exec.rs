@@ -9,10 +9,9 @@ use bollard::models::ExecConfig;
 use bollard::query_parameters::ResizeExecOptionsBuilder;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::io::{AsyncWrite, AsyncWriteExt, DuplexStream};
+use tokio::io::AsyncWrite;
 
 use super::{Engine, EngineError, QUICK};
-use crate::process::Finished;
 
 /// What to run in a container.
 #[derive(Debug, Clone, Default)]
@@ -50,28 +49,6 @@ pub struct Exec {
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
 }
 
-impl Exec {
-    /// What it writes to standard output, and what it reads; what it writes to stderr is handed
-    /// to `told`.
-    pub fn streams(
-        self,
-        mut told: impl FnMut(Bytes) + Send + 'static,
-    ) -> (DuplexStream, Pin<Box<dyn AsyncWrite + Send>>) {
-        let (mut near, far) = tokio::io::duplex(256 * 1024);
-        let Self { mut output, input, .. } = self;
-        tokio::spawn(async move {
-            while let Some(Ok(piece)) = output.next().await {
-                if piece.stderr {
-                    told(piece.bytes);
-                } else if near.write_all(&piece.bytes).await.is_err() {
-                    return;
-                }
-            }
-        });
-        (far, input)
-    }
-}
-
 impl Engine {
     /// Starts a command in a container.
     pub async fn exec(&self, container: &str, spec: ExecSpec) -> Result<Exec, EngineError> {
@@ -90,9 +67,11 @@ impl Engine {
             self.call("create exec", QUICK, self.docker()?.create_exec(container, config)).await?;
         let options =
             StartExecOptions { detach: false, tty: spec.tty, output_capacity: Some(64 * 1024) };
+        let begins = self.gates.begin(container).await;
         let started = self
             .call("start exec", QUICK, self.docker()?.start_exec(&created.id, Some(options)))
             .await?;
+        tokio::spawn(self.clone().until_begun(created.id.clone(), begins));
         let StartExecResults::Attached { output, input } = started else {
             return Err(EngineError::Other("the engine did not attach to the command".to_owned()));
         };
@@ -105,35 +84,6 @@ impl Engine {
             Err(error) => Err(engine.error(error)),
         });
         Ok(Exec { id: created.id, output: Box::pin(output), input })
-    }
-
-    /// Runs a command in a container to its end, with this as its whole input.
-    pub async fn run_inside(
-        &self,
-        container: &str,
-        mut spec: ExecSpec,
-        input: Option<&[u8]>,
-        limit: Duration,
-    ) -> Result<Finished, EngineError> {
-        spec.stdin = input.is_some();
-        let run = async {
-            let Exec { id, mut output, input: mut pipe } = self.exec(container, spec).await?;
-            if let Some(bytes) = input {
-                // A command may end before it has read everything; its exit code tells.
-                let _ = pipe.write_all(bytes).await;
-                let _ = pipe.shutdown().await;
-            }
-            let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-            while let Some(piece) = output.next().await {
-                let piece = piece?;
-                if piece.stderr { &mut stderr } else { &mut stdout }
-                    .extend_from_slice(&piece.bytes);
-            }
-            drop(pipe);
-            Ok(Finished { code: Some(self.exec_exit_code(&id).await?), stdout, stderr })
-        };
-        let finished = tokio::time::timeout(limit, run).await;
-        finished.unwrap_or(Err(EngineError::TimedOut { call: "exec", limit }))
     }
 
     /// The exit code of a command whose output has ended.

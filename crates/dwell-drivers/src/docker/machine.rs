@@ -11,12 +11,13 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CommitContainerOptionsBuilder, CreateContainerOptionsBuilder,
-    InspectContainerOptions, KillContainerOptionsBuilder, RenameContainerOptionsBuilder,
-    TopOptionsBuilder,
+    InspectContainerOptions, InspectContainerOptionsBuilder, KillContainerOptionsBuilder,
+    RenameContainerOptionsBuilder, TopOptionsBuilder,
 };
 use futures_util::StreamExt;
 
-use super::{Engine, EngineError, QUICK};
+use super::{Engine, EngineError, QUICK, size_option};
+use crate::hostname::Running;
 
 /// The most processes and threads.
 const PROCESSES: i64 = 8192;
@@ -28,6 +29,11 @@ const STOP: i64 = 10;
 const SETTLED: Duration = Duration::from_secs(2);
 /// How long keeping a file system as an image may take.
 const COMMIT: Duration = Duration::from_secs(15 * 60);
+/// How long counting what it has on the disk may take.
+const MEASURE: Duration = Duration::from_secs(60);
+/// How often freezing is tried: under the first version of control groups it fails where processes
+/// begin at that moment.
+const FREEZES: u32 = 3;
 /// What stands between a container and the system's calls.
 const UNCONFINED: [&str; 2] = ["seccomp", "apparmor"];
 /// How much of what a container says at its start is kept.
@@ -69,6 +75,8 @@ pub struct MachineSpec {
     pub rights: Rights,
     /// What it may use.
     pub resources: Resources,
+    /// What it may change in its file system, in bytes, where the engine holds it to that.
+    pub disk: Option<u64>,
 }
 
 /// What a container may do beyond what containers usually may.
@@ -139,9 +147,9 @@ impl Engine {
         let options =
             AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
         let attach = self.docker()?.attach_container(name, Some(options));
-        let AttachContainerResults { mut output, .. } =
-            self.call("attach to container", QUICK, attach).await?;
-        let runs = self.is_running(name).await?;
+        let attach = self.call("attach to container", QUICK, attach);
+        let (attached, runs) = tokio::join!(attach, self.is_running(name));
+        let (AttachContainerResults { mut output, .. }, runs) = (attached?, runs?);
         let limit = if runs { limit.min(SETTLED) } else { limit };
         self.start(name).await?;
         let mut said = String::new();
@@ -175,10 +183,15 @@ impl Engine {
 
     /// Freezes a container; one that is frozen stays so.
     pub async fn freeze(&self, name: &str) -> Result<(), EngineError> {
-        match self.call("freeze container", QUICK, self.docker()?.pause_container(name)).await {
-            Err(error) if says(&error, "already paused") => Ok(()),
-            other => other,
+        let _alone = self.gates.freeze(name).await?;
+        for left in (0..FREEZES).rev() {
+            match self.call("freeze container", QUICK, self.docker()?.pause_container(name)).await {
+                Err(error) if says(&error, "already paused") => break,
+                Err(error) if left > 0 && says(&error, "unable to freeze") => {}
+                other => return other,
+            }
         }
+        Ok(())
     }
 
     /// Lets a frozen container go on; one that runs does.
@@ -253,6 +266,39 @@ impl Engine {
         Ok(pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0))
     }
 
+    /// What a container has on the disk besides its image, in bytes. The engine counts it file by
+    /// file.
+    pub async fn changed_bytes(&self, name: &str) -> Result<u64, EngineError> {
+        let options = InspectContainerOptionsBuilder::new().size(true).build();
+        let inspect = self.docker()?.inspect_container(name, Some(options));
+        let seen = self.call("measure container", MEASURE, inspect).await?;
+        Ok(seen.size_rw.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
+    }
+
+    /// A container as it runs, frozen or not; `None` where it does not.
+    pub async fn running(&self, name: &str) -> Result<Option<Running>, EngineError> {
+        let seen = self.docker()?.inspect_container(name, None::<InspectContainerOptions>);
+        let seen = match self.call("inspect container", QUICK, seen).await {
+            Ok(seen) => seen,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let state = seen.state.unwrap_or_default();
+        let pid = state.pid.and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+        if state.running != Some(true) || pid == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Running {
+            id: seen.id.unwrap_or_default(),
+            pid,
+            hostname: seen.config.and_then(|config| config.hostname).unwrap_or_default(),
+            hostname_file: seen.hostname_path.unwrap_or_default(),
+            hosts_file: seen.hosts_path.unwrap_or_default(),
+            image_id: seen.image.unwrap_or_default(),
+            paused: state.paused.unwrap_or_default(),
+        }))
+    }
+
     /// The command lines of a running container's processes.
     pub async fn processes(&self, name: &str) -> Result<Vec<String>, EngineError> {
         let options = TopOptionsBuilder::new().ps_args("-eo pid,args").build();
@@ -319,6 +365,7 @@ fn body(spec: MachineSpec) -> ContainerCreateBody {
             memory_swap: Some(spec.resources.memory),
             pids_limit: Some(PROCESSES),
             shm_size: Some(SHARED_MEMORY),
+            storage_opt: spec.disk.map(size_option),
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()

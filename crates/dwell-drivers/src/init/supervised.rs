@@ -1,5 +1,6 @@
 //! Programs that run for as long as the workspace does: started again when they end.
 
+use std::io;
 use std::process::Command;
 use std::time::Duration;
 
@@ -15,16 +16,26 @@ pub(super) const WELL: Duration = Duration::from_secs(10);
 /// A program that is kept running.
 pub(super) struct Supervised {
     name: &'static str,
-    make: fn() -> Command,
+    make: Box<dyn Fn() -> io::Result<Command>>,
     running: Option<(Pid, Instant)>,
     next: Option<Instant>,
     pause: Duration,
+    /// Whether it is being ended to be started anew.
+    anew: bool,
 }
 
 impl Supervised {
     /// One that does not run yet; `make` is asked at every start.
-    pub(super) fn new(name: &'static str, make: fn() -> Command) -> Self {
-        Self { name, make, running: None, next: None, pause: PAUSE }
+    pub(super) fn new(name: &'static str, make: impl Fn() -> Command + 'static) -> Self {
+        Self::trying(name, move || Ok(make()))
+    }
+
+    /// The same of what cannot always be made.
+    pub(super) fn trying(
+        name: &'static str,
+        make: impl Fn() -> io::Result<Command> + 'static,
+    ) -> Self {
+        Self { name, make: Box::new(make), running: None, next: None, pause: PAUSE, anew: false }
     }
 
     /// Whether it has this name.
@@ -38,7 +49,7 @@ impl Supervised {
         if self.running.is_some() {
             return;
         }
-        match (self.make)().spawn() {
+        match (self.make)().and_then(|mut command| command.spawn()) {
             Ok(child) => {
                 let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
                 self.running = pid.map(|pid| (pid, Instant::now()));
@@ -54,6 +65,9 @@ impl Supervised {
     pub(super) fn ended(&mut self, pid: Pid) {
         let Some((_, since)) = self.running.filter(|(own, _)| *own == pid) else { return };
         self.running = None;
+        if std::mem::take(&mut self.anew) {
+            return self.start();
+        }
         if since.elapsed() > WELL {
             self.pause = PAUSE;
         }
@@ -68,7 +82,7 @@ impl Supervised {
     /// Ends it so that it is started with the settings of now.
     pub(super) fn restart(&mut self) {
         if let Some((pid, _)) = self.running {
-            self.pause = PAUSE;
+            self.anew = true;
             // It may have ended just now.
             let _ = kill_process(pid, Signal::TERM);
         }

@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use dwell_core::agent::{Report, reported};
 
-use super::files;
+use super::{files, transcript};
 
 const FILE: &str = "agent.json";
 /// The largest message of a hook: tools' input is in it.
@@ -45,6 +45,17 @@ pub fn last_output(directory: &Path) -> Option<i64> {
     i64::try_from(since.as_micros()).ok()
 }
 
+/// What a session's terminal was sent last, up to so many bytes.
+pub fn last_shown(directory: &Path, bytes: u64) -> Vec<u8> {
+    let shown = || -> io::Result<Vec<u8>> {
+        let spec: Option<files::Spec> = files::read_json(&directory.join(files::SPEC))?;
+        let limit = spec.map_or(transcript::DEFAULT_LIMIT, |spec| spec.transcript_limit);
+        let from = transcript::tail(directory, limit, bytes)?;
+        Ok(transcript::read(directory, limit, from)?.bytes)
+    };
+    shown().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +75,6 @@ mod tests {
         assert_eq!(last_output(place), None);
         std::fs::write(place.join("transcript.0"), "x").unwrap();
         assert!(last_output(place).is_some_and(|at| at > 0));
+        assert_eq!(last_shown(place, 10), b"x");
     }
 }

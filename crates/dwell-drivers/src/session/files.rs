@@ -11,6 +11,7 @@
 //! | `error` | shim | why there is no session, where it could not even try |
 //! | `agent.json` | an agent's hooks | what it says that it is doing, see [`super::agent`] |
 //! | `attached.<pid>` | terminal | held while a terminal in a workspace shows the session |
+//! | `windows` | tmux | how many windows the session has, in a workspace |
 //! | `exit.json` | shim | how the command ended, after the last byte of the transcript |
 //!
 //! All of them are readable by the user alone; those of a session in a workspace by whoever gets to
@@ -39,6 +40,7 @@ pub(super) const EXIT: &str = "exit.json";
 pub(super) const ERROR: &str = "error";
 pub(super) const LOCK: &str = "lock";
 pub(super) const ATTACHED: &str = "attached.";
+const WINDOWS: &str = "windows";
 
 /// The largest of the small files, in bytes; more is not ours.
 const SMALL: u64 = 16 << 20;
@@ -204,6 +206,12 @@ pub(super) fn attached(directory: &Path) -> u32 {
         ours && matches!(is_held(&entry.path()), Ok(Some(true)))
     });
     u32::try_from(held.count()).unwrap_or(u32::MAX)
+}
+
+/// How many windows a session in a workspace has, where its server told.
+pub(super) fn windows(directory: &Path) -> Option<u32> {
+    let text = read_small(&directory.join(WINDOWS)).ok()??;
+    std::str::from_utf8(&text).ok()?.trim().parse().ok()
 }
 
 /// Writes a file so that readers see the old content or the new one. Its directory is made if it

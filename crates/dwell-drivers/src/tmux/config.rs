@@ -36,8 +36,23 @@ set -g remain-on-exit off
 set -g base-index 0
 ";
 
+/// The option of a session in a workspace that names the directory of its files there.
+pub(super) const FILES: &str = "@dwell";
+
+/// Has the files of every session tell how many windows it has.
+const WINDOWS: &str = "\
+#{S:#{?@dwell,cd #{q:@dwell} && echo #{session_windows} > windows.new && mv windows.new windows;,}}";
+
+/// The configuration of a server in a workspace, which tells of windows by itself, one change after
+/// the other, so that nobody has to ask.
+pub fn inside(include: &Path) -> String {
+    let changes = ["window-linked", "window-unlinked"];
+    let hook = |change| format!("set-hook -g '{change}[900]' 'run-shell \"{WINDOWS}\"'\n");
+    text(Some(include)) + &changes.map(hook).concat()
+}
+
 /// The whole configuration of a server of dwell's; `include` is read by tmux when it exists.
-pub fn text(include: Option<&Path>) -> String {
+pub(super) fn text(include: Option<&Path>) -> String {
     let mut text = DEFAULTS.to_owned();
     if let Some(path) = include.and_then(Path::to_str).filter(|path| !path.contains('\n')) {
         text.push_str("source-file -q ");

@@ -91,13 +91,14 @@ pub(super) fn sessions(panes: &str) -> Vec<TmuxSession> {
 }
 
 fn pane(line: &str) -> Option<(u64, TmuxSession)> {
-    let mut fields = line.splitn(6, ' ');
+    let mut fields = line.splitn(7, ' ');
     let id = fields.next()?.strip_prefix('%')?.parse().ok()?;
     let session = TmuxSession {
         created: fields.next()?.parse().ok()?,
         attached: fields.next()?.parse().ok()?,
         pid: fields.next()?.parse().ok()?,
         dead: fields.next()? == "1",
+        windows: fields.next()?.parse().ok()?,
         name: fields.next()?.to_owned(),
     };
     Some((id, session))

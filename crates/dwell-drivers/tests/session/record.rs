@@ -290,6 +290,6 @@ async fn one_list_tells_the_state_of_many() {
     let state = |name: &dwell_drivers::tmux::TmuxName| {
         node.sessions.state_among(&node.directory(name.as_str()), name, &list).unwrap()
     };
-    assert!(matches!(state(&running), SessionState::Running { attached: 0, pid } if pid > 0));
+    assert!(matches!(state(&running), SessionState::Running { attached: 0, pid, .. } if pid > 0));
     assert!(matches!(state(&ended.name), SessionState::Ended(_)));
 }

@@ -60,7 +60,7 @@ pub(super) async fn elsewhere(
                 None => next.run(request).await,
             }
         }
-        ["v1", "images"] => match workspace::image(&node, request).await {
+        ["v1", "images"] => match workspace::images(&node, request).await {
             Ok(response) => response,
             Err(request) => next.run(request).await,
         },

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use dwell_api::event::Outcome;
-use dwell_api::image::BuildImage;
+use dwell_api::pool::Pool;
 use dwell_api::remote::OnNode;
 use dwell_api::workspace::{
     Change, CreateWorkspace, DestroyWorkspace, ListWorkspaces, Ports, PortsQuery, RestoreWorkspace,
@@ -21,7 +21,7 @@ use dwell_core::workspace::Status;
 use super::{Answer, Json, Key, Query, Refusal, Shared, answer, operate};
 use crate::node::Node;
 use crate::operation::Operation;
-use crate::{image, workspace, world};
+use crate::{workspace, world};
 
 /// Runs what ends with an outcome as an operation.
 pub(super) async fn run<F, W>(
@@ -65,6 +65,12 @@ pub(super) async fn one(State(node): Shared, Path(name): Path<String>) -> Answer
     let found = workspace::find(&node, &name).await?;
     world::freshen(&node).await;
     answer(workspace::see(&node, &found).await?)
+}
+
+/// What waits to become a workspace.
+#[utoipa::path(get, path = "/v1/pool", responses((status = 200, body = Pool)))]
+pub(super) async fn pool(State(node): Shared) -> Answer<Pool> {
+    answer(workspace::pool::pool(&node).await?)
 }
 
 /// Makes a workspace and starts it, here or on another node.
@@ -182,25 +188,4 @@ pub(super) async fn dial(
     request: Request,
 ) -> Result<Response, Refusal> {
     workspace::dial(node, &name, request).await
-}
-
-/// Builds a workspace image, here or on another node, unless the one that is there is fresh.
-#[utoipa::path(post, path = "/v1/images", params(OnNode), request_body = BuildImage, responses((status = 200, body = Event, content_type = "application/x-ndjson")))]
-pub(super) async fn build_image(
-    State(node): Shared,
-    Query(query): Query<OnNode>,
-    Key(key): Key,
-    Json(request): Json<BuildImage>,
-) -> Result<Response, Refusal> {
-    if let Some(there) = query.node {
-        node.remotes.peer(&there)?;
-    }
-    let call = format!("image build {}:{}", request.repository, request.variant);
-    run(
-        node,
-        key,
-        call,
-        |node, operation| async move { image::build(&node, &operation, request).await },
-    )
-    .await
 }

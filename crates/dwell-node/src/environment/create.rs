@@ -15,6 +15,9 @@ pub(crate) const RECORD_FILE: &str = "environment.json";
 /// files.
 pub(super) async fn record(context: &mut Context) -> Result<(), Problem> {
     let environment = &context.environment;
+    if environment.options.bare {
+        context.operation.note(super::bare::explained(environment));
+    }
     make_directory(&context.node.directory(&environment.id))?;
     match context.node.store.add_environment(environment).await {
         Ok(()) => {}

@@ -70,6 +70,7 @@ pub(crate) fn creation(
         source: source.to_owned(),
         empty: false,
         in_place: false,
+        bare: true,
         copy: Vec::new(),
         compose_files: Vec::new(),
         env_files: Vec::new(),
@@ -81,6 +82,11 @@ pub(crate) fn creation(
         force: false,
         delivery: None,
     }
+}
+
+fn has_no_services(specification: &Specification) -> bool {
+    let services = specification.model.get("services").and_then(Value::as_object);
+    services.is_none_or(serde_json::Map::is_empty)
 }
 
 /// The record of an environment that is to be made of a delivery.
@@ -105,7 +111,10 @@ pub(super) fn planned(
         suffix: specification.suffix.clone(),
         generation: Generation::FIRST,
         desired: Desired::Stopped,
-        options: Options::default(),
+        options: Options {
+            bare: create.bare && has_no_services(specification),
+            ..Options::default()
+        },
         created: node.now(),
         notes: Vec::new(),
         origin: Some(Origin {

@@ -22,8 +22,7 @@ use dwell_core::{EnvironmentId, EnvironmentName, Generation, NodeName, ProjectNa
 
 use losses::refuse_losses;
 
-use super::admission;
-use super::stamp::DEFAULTS;
+use super::{admission, bare};
 use crate::node::{Node, random};
 use crate::operation::{Before, Context, Operation, Request, run};
 use crate::problem::OrProblem;
@@ -281,9 +280,6 @@ pub(crate) async fn planned(
     let source = source_directory(&create.source).await?;
     let config = project::load(&source).await?;
     project::require_trust(node, &source, &config).await?;
-    if !create.empty {
-        require_compose_file(&source, &config, create)?;
-    }
     let project = match (&create.project, &config.project) {
         (Some(given), _) => given.clone(),
         (None, Some(configured)) => configured.clone(),
@@ -291,6 +287,7 @@ pub(crate) async fn planned(
     };
     let name: EnvironmentName = create.name.clone();
     let root = if create.in_place { source.clone() } else { node.paths.tree(&project, &name) };
+    let options = options(node, create, &source, &config)?;
     Ok(Environment {
         id: EnvironmentId::from_random(random()?),
         name,
@@ -301,28 +298,47 @@ pub(crate) async fn planned(
         suffix: config.dns_suffix.clone().unwrap_or_default(),
         generation: Generation::FIRST,
         desired: Desired::Stopped,
-        options: Options {
-            compose_files: create.compose_files.clone(),
-            env_files: create.env_files.clone(),
-            profiles: create.profiles.clone(),
-            compose_variables: create.compose_variables.clone(),
-            shared: Vec::new(),
-            isolate: Vec::new(),
-            placement: Choices::default(),
-            ingress: false,
-            copy: create
-                .copy
-                .iter()
-                .cloned()
-                .chain(config.copy.iter().map(ToString::to_string))
-                .collect(),
-        },
+        options,
         created: node.now(),
         notes: Vec::new(),
         origin: None,
         placement: None,
         parts: BTreeMap::new(),
     })
+}
+
+/// How a project is to be read. One that has no compose file is refused before anything of it is
+/// copied, unless it may be without; a hook may make one, which compose will tell.
+fn options(
+    node: &Node,
+    create: &CreateEnvironment,
+    source: &Path,
+    config: &ProjectConfig,
+) -> Result<Options, Problem> {
+    let copy = create.copy.iter().cloned().chain(config.copy.iter().map(ToString::to_string));
+    let options = Options {
+        compose_files: create.compose_files.clone(),
+        env_files: create.env_files.clone(),
+        profiles: create.profiles.clone(),
+        compose_variables: create.compose_variables.clone(),
+        shared: Vec::new(),
+        isolate: Vec::new(),
+        placement: Choices::default(),
+        ingress: false,
+        copy: copy.collect(),
+        bare: false,
+    };
+    if bare::has_compose_file(source, bare::repository(source), config, &options) {
+        return Ok(options);
+    }
+    let hooks = !config.hooks.setup.is_empty() || !config.hooks.run.is_empty();
+    if !create.bare {
+        return if hooks || create.empty { Ok(options) } else { Err(bare::missing(source)) };
+    }
+    if !create.empty && !create.in_place {
+        bare::refuse_home(node, source)?;
+    }
+    Ok(Options { bare: true, ..options })
 }
 
 /// The environment that somebody means who would make it if it were missing: the one of the
@@ -362,29 +378,6 @@ fn is_project(create: &CreateEnvironment) -> bool {
     let marks = [dwell_core::config::PROJECT_FILE, dwell_core::config::CILO_FILE];
     let marks = super::stamp::DEFAULTS.iter().chain(&marks);
     said || marks.into_iter().any(|mark| create.source.join(mark).is_file())
-}
-
-/// Refuses a source that has no compose file before anything of it is copied. Where the files
-/// are named by other means, or a hook may make them, compose will tell.
-fn require_compose_file(
-    source: &Path,
-    config: &ProjectConfig,
-    create: &CreateEnvironment,
-) -> Result<(), Problem> {
-    let named = !config.compose_files.is_empty()
-        || !create.compose_files.is_empty()
-        || !config.hooks.setup.is_empty()
-        || !config.hooks.run.is_empty()
-        || create.compose_variables.contains_key("COMPOSE_FILE")
-        || std::fs::read_to_string(source.join(".env")).is_ok_and(|t| t.contains("COMPOSE_FILE"));
-    // Compose looks for its files in the directories above, too.
-    let found = || source.ancestors().any(|d| DEFAULTS.iter().any(|name| d.join(name).is_file()));
-    if named || found() {
-        return Ok(());
-    }
-    let place = source.display();
-    Err(Problem::new(Code::InvalidCompose, format!("there is no compose file in {place}"))
-        .hint("add compose.yaml, or name the files with `compose_files` in dwell.toml"))
 }
 
 async fn source_directory(given: &Path) -> Result<std::path::PathBuf, Problem> {
@@ -470,7 +463,11 @@ async fn nothing_to_do(
     if !super::up::images_unchanged(&containers, &images) {
         return None;
     }
-    let summary = format!("`{}` is up already", environment.label());
+    let summary = if facts.services.is_empty() {
+        bare::explained(environment)
+    } else {
+        format!("`{}` is up already", environment.label())
+    };
     let environment = Some(Box::new(node.see(environment).await));
     Some(Outcome { environment, changed: false, summary, ..Outcome::default() })
 }

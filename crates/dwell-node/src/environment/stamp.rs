@@ -40,6 +40,10 @@ fn hash(
     config: &ProjectConfig,
     variables: &BTreeMap<String, String>,
 ) -> Option<String> {
+    // It may get a compose file, in directories above, too.
+    if environment.options.bare {
+        return None;
+    }
     let directory = environment.directory();
     let read = project::compose(environment, config, variables);
     if variables.keys().chain(read.variables.keys()).any(|name| name.starts_with("COMPOSE_")) {

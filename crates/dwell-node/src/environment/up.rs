@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use super::{Reading, create, delivery, former, remove_containers, stamp, subnet};
+use super::{Reading, bare, create, delivery, former, is_bare, remove_containers, stamp, subnet};
 use crate::facts::{Facts, Stamp, write};
 use crate::node::Node;
 use crate::operation::Context;
@@ -56,6 +56,9 @@ pub(super) async fn read_model(
     config: &ProjectConfig,
     variables: &BTreeMap<String, String>,
 ) -> Result<Value, Problem> {
+    if let Some(model) = bare::model(environment, config) {
+        return Ok(model);
+    }
     let read = project::compose(environment, config, variables);
     let mut model = read.config().await.map_err(|e| explain(e, environment.directory()))?;
     project::label_model(&mut model, config);
@@ -112,12 +115,7 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
     };
     let reading = reading(model, config, stamp)?;
     if reading.services.is_empty() {
-        let place = environment.directory().display();
-        return Err(Problem::new(
-            Code::InvalidCompose,
-            format!("the compose project in {place} has no services"),
-        )
-        .hint("activate a profile with `--profile`, or check the compose files"));
+        bare::check(&context.node, environment)?;
     }
     context.reading = Some(reading);
     super::parts::decide(context)?;
@@ -128,12 +126,7 @@ pub(super) async fn model(context: &mut Context) -> Result<(), Problem> {
 fn explain(error: ComposeError, directory: &std::path::Path) -> Problem {
     let missing = matches!(&error, ComposeError::Invalid { why, .. } if why.contains("no configuration file"));
     let problem = error.into_problem();
-    if missing {
-        let place = directory.display();
-        return Problem::new(Code::InvalidCompose, format!("there is no compose file in {place}"))
-            .hint("add compose.yaml, or name the files with `compose_files` in dwell.toml");
-    }
-    problem
+    if missing { bare::missing(directory) } else { problem }
 }
 
 fn kept(file: &std::path::Path, stamp: &Stamp) -> Option<Value> {
@@ -161,6 +154,9 @@ fn keep(file: &std::path::Path, stamp: &Stamp, model: &Value) -> Result<(), Prob
 /// Isolates the project, writes the environment's compose file and has compose start it.
 pub(super) async fn containers(context: &mut Context) -> Result<(), Problem> {
     remove_leftovers(context).await?;
+    if is_bare(context) {
+        return keep_facts(context, &Isolated::default());
+    }
     let isolated = isolate(context)?;
     for note in &isolated.notes {
         context.operation.note(note.to_string());

@@ -11,7 +11,7 @@ use dwell_core::environment::Environment;
 use dwell_core::operation::{Journal, Kind, Next, Phase, Step};
 
 use super::{Operation, Request, fault};
-use crate::environment::{Reading, act, undo};
+use crate::environment::{Reading, act, is_bare, undo};
 use crate::node::Node;
 use crate::problem::OrProblem;
 use crate::reserve;
@@ -209,7 +209,8 @@ async fn give_up(context: &mut Context) -> Result<(), Problem> {
 }
 
 fn tell(context: &Context, step: Step, state: StepState) {
-    if step.shown() {
+    let nothing_to_tell = matches!(step, Step::Model | Step::Containers) && is_bare(context);
+    if step.shown() && !nothing_to_tell {
         context.operation.tell(Event::Step { step: step.title().to_owned(), state });
     }
 }

@@ -8,6 +8,7 @@ use dwell_api::remote::Seen;
 use dwell_api::{ClientError, Problem, endpoint};
 
 use super::{Peer, publish};
+use crate::forward;
 use crate::node::Node;
 
 /// Follows what a node shows while its link is up, and publishes it; when the link goes down,
@@ -36,10 +37,17 @@ async fn watch(node: &Arc<Node>, peer: &Arc<Peer>) -> Result<(), Problem> {
     let mut lines = client.lines(endpoint::WATCH).await.map_err(ClientError::into_problem)?;
     node.reconcile.notify_one();
     while let Some(seen) = lines.next::<Seen>().await.map_err(ClientError::into_problem)? {
-        peer.mirror.put(seen, node.now());
-        republish(node, peer).await;
+        take(node, peer, seen).await;
     }
     Ok(())
+}
+
+/// Remembers what a node shows and publishes it.
+pub(super) async fn take(node: &Arc<Node>, peer: &Arc<Peer>, seen: Seen) {
+    let before = peer.mirror.last().map(|last| last.seen);
+    peer.mirror.put(seen.clone(), node.now());
+    forward::follow(node, before.as_ref(), &seen).await;
+    republish(node, peer).await;
 }
 
 pub(super) async fn republish(node: &Arc<Node>, peer: &Arc<Peer>) {

@@ -8,12 +8,13 @@ use dwell_core::SessionName;
 use dwell_core::environment::Environment;
 use dwell_core::workspace::{GIVEN, HOME, SESSIONS, TMUX_FILE, TMUX_SOCKET, USER, Workspace};
 use dwell_drivers::session::Sessions;
-use dwell_drivers::tmux::{Inside, Tmux, TmuxName};
+use dwell_drivers::tmux::{Inside, Run, Tmux, TmuxName};
 use dwell_store::SessionRecord;
+use futures_util::FutureExt;
 
 use crate::node::Node;
 use crate::problem::OrProblem;
-use crate::workspace;
+use crate::workspace::{self, Commands};
 
 /// A place that has sessions.
 #[derive(Debug, Clone)]
@@ -77,7 +78,7 @@ impl Place {
         let Self::Workspace(it) = self else { return node.sessions.sessions.clone() };
         let variables = it.variables().into_iter();
         let inside = Inside {
-            engine: node.engine.clone(),
+            run: run_in(node, it),
             container: it.container(),
             user: USER.to_owned(),
             directory: HOME.to_owned(),
@@ -106,4 +107,13 @@ impl Place {
         Problem::new(Code::NotFound, format!("`{label}` has no session `{name}`"))
             .hint("`dwell sessions` lists them")
     }
+}
+
+/// What runs tmux's commands in a workspace.
+fn run_in(node: &Node, it: &Workspace) -> Run {
+    let commands = Commands::of(node, it);
+    Arc::new(move |spec, input, limit| {
+        let commands = commands.clone();
+        async move { commands.run(spec, input.as_deref(), limit).await }.boxed()
+    })
 }

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use dwell_api::environment::TextReport;
 use dwell_api::remote::{Arrived, FilesFor, Rsync, SeenEnvironment, TRAVEL};
-use dwell_api::{ClientError, Code, Problem, endpoint};
+use dwell_api::{ClientError, Problem, endpoint};
 use dwell_core::config::ProjectConfig;
 use dwell_core::environment::Environment;
 use dwell_core::tree::Tree;
@@ -87,8 +87,7 @@ pub(super) async fn send(
 
 /// The command by which rsync reaches a node.
 fn shell(node: &Node, there: &NodeName, words: &[&str]) -> Result<RemoteShell, Problem> {
-    let binary = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let binary = &node.binary;
     let socket = node.paths.socket();
     let first = [binary.as_os_str(), "rsync-shell".as_ref(), "--socket".as_ref()];
     let first = first.into_iter().chain([socket.as_os_str(), there.as_str().as_ref()]);

@@ -13,17 +13,19 @@ use dwell_api::{Code, Problem};
 use dwell_core::SessionName;
 use dwell_core::idle::Source;
 use dwell_core::workspace::{SESSIONS, USER, Workspace};
-use dwell_drivers::docker::{Exec, ExecSpec};
+use dwell_drivers::docker::ExecSpec;
 use futures_util::StreamExt;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use super::commands::Commands;
 use super::exec::awake;
 use super::{find, own_binary};
 use crate::api::{Refusal, switching, upgrade_of};
 use crate::idle::{Busy, Meter, Metered};
 use crate::node::Node;
 use crate::problem::OrProblem;
+use crate::running::Running;
 use crate::session::Place;
 
 /// Opens a terminal and answers the upgrade. A frozen workspace is woken.
@@ -48,7 +50,7 @@ pub(crate) async fn attach(
     let it = awake(&node, *it, Source::Typing).await?;
     let files = Path::new(SESSIONS).join(record.files.file_name().unwrap_or_default());
     let spec = spec(&it, &files, tmux.as_str(), &wanted);
-    let running = node.engine.exec(&it.container(), spec).await.or_problem()?;
+    let running = Commands::of(&node, &it).start(spec, None).await.or_problem()?;
     let busy = Busy::new(node.clone(), it.id.clone(), true);
     let meter = Meter::terminal(node.clone(), it.id.clone());
     tokio::spawn(async move {
@@ -79,13 +81,14 @@ fn spec(it: &Workspace, files: &Path, session: &str, wanted: &AttachSession) -> 
 }
 
 /// Passes bytes both ways until either side ends; what ends a client is the end of its input.
-async fn join(near: impl AsyncRead + AsyncWrite, running: Exec) {
-    let Exec { mut output, mut input, .. } = running;
+async fn join(near: impl AsyncRead + AsyncWrite, running: Running) {
+    // Kept to the end, which is the command's.
+    let Running { mut output, mut input, control: _control } = running;
     let (mut read, mut write) = tokio::io::split(near);
     let down = async {
-        while let Some(Ok(piece)) = output.next().await {
+        while let Some(Ok((is_error, bytes))) = output.next().await {
             // What it writes to standard error is none of the frames.
-            if !piece.stderr && write.write_all(&piece.bytes).await.is_err() {
+            if !is_error && write.write_all(&bytes).await.is_err() {
                 return;
             }
         }

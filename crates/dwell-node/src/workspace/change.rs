@@ -10,7 +10,8 @@ use dwell_core::workspace::{Act, Desired, Sizing, Workspace};
 use super::create::{container, limits, refuse_taken, resources, start};
 use super::remake::remake;
 use super::{
-    docker, given, held, hook, network, outcome, refuse_unfinished, save, settings, state, tree,
+    docker, given, held, hook, hostname, network, outcome, refuse_unfinished, save, settings,
+    state, tree,
 };
 use crate::node::Node;
 use crate::operation::Operation;
@@ -117,13 +118,15 @@ pub(super) async fn bring(node: &Node, it: &mut Workspace) -> Result<Vec<String>
 
 /// Starts the container, on the networks that are there now, and its sessions again.
 async fn begin(node: &Node, it: &Workspace) -> Result<Vec<String>, Problem> {
-    given::prepare(node, it).await?;
-    let wired = network::wire(node, it).await;
+    let (given, wired) = tokio::join!(given::prepare(node, it), network::wire(node, it));
+    given?;
     start(node, it).await?;
     let apart = wired.err().map(|problem| format!("it is not in all its networks: {problem}"));
+    let called = hostname::settle(node, it).await.err();
+    let called = called.map(|problem| format!("inside it has another host name: {problem}"));
     let engine = docker::ready(node, it).await.err().map(|problem| problem.to_string());
     let restored = crate::session::restore(node, it).await;
-    Ok(apart.into_iter().chain(engine).chain(restored).collect())
+    Ok(apart.into_iter().chain(called).chain(engine).chain(restored).collect())
 }
 
 async fn stop(node: &Node, operation: &Operation, it: &mut Workspace) -> Changed {
@@ -176,6 +179,9 @@ async fn resize(
     let limits = limits(node, operation, sizing, it.limits).await?;
     let changed = limits != it.limits;
     let seen = state(node, it).await?;
+    if limits.disk_mb != it.limits.disk_mb {
+        operation.note("the limit of its disk is kept; what is there already is not held to it");
+    }
     if changed && seen.is_some() {
         node.engine.resize(&it.container(), resources(&limits)).await.or_problem()?;
     }
@@ -218,7 +224,10 @@ async fn rename(
         return Err(error).or_problem();
     }
     tell_inside(node, it, seen).await?;
-    operation.note(format!("inside, the host is called `{}` as before", before.name));
+    if let Err(problem) = hostname::again(node, it, &[before.name.as_str()]).await {
+        tracing::warn!(%problem, workspace = %it.name, "its host name is the one of before");
+        operation.note(format!("inside, the host is called `{}` as before", before.name));
+    }
     Ok((true, format!("`{}` is called `{}` now", before.name, it.name)))
 }
 

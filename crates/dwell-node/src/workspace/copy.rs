@@ -6,10 +6,9 @@ use std::time::Duration;
 use dwell_api::{Code, Problem};
 use dwell_core::observed::{State, label};
 use dwell_core::workspace::Workspace;
-use dwell_drivers::docker::Volume;
 use dwell_drivers::process::Program;
 
-use super::{labels, state};
+use super::{disk, labels, state};
 use crate::node::Node;
 use crate::problem::OrProblem;
 
@@ -62,12 +61,7 @@ pub(super) async fn home(
     from: &str,
     to: &str,
 ) -> Result<u64, Problem> {
-    let volume = Volume {
-        name: to.to_owned(),
-        driver: "local".to_owned(),
-        labels: labels(node, of),
-        ..Volume::default()
-    };
+    let volume = disk::volume(node, of, to).await?;
     node.engine.create_volume(&volume).await.or_problem()?;
     let (ours, name) = (format!("{}={}", label::NODE, node.id), helper(to));
     let mounts = [

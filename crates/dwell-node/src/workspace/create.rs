@@ -13,11 +13,11 @@ use dwell_core::workspace::{
     DOCKER_DATA, Desired, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace,
 };
 use dwell_core::{Generation, WorkspaceId, WorkspaceName};
-use dwell_drivers::docker::{MachineSpec, Resources, Volume};
+use dwell_drivers::docker::{MachineSpec, Resources};
 
 use super::{
-    credentials, docker, exists, find, given, labels, named, network, outcome, person, remove,
-    save, tree,
+    credentials, disk, docker, exists, find, given, labels, named, network, outcome, person, pool,
+    remove, save, tree,
 };
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
@@ -36,10 +36,18 @@ pub(crate) async fn create(
     let lock = node.workspaces.lock(request.name.as_str());
     let _held = lock.lock().await;
     refuse_taken(node, &request.name).await?;
+    if let Some(it) = pool::adopt(node, operation, &request).await {
+        person::follow(node, operation, &it, request.settings, request.dotfiles.as_ref()).await;
+        let summary = format!("`{}` runs", it.name);
+        return outcome(node, &it, true, summary).await;
+    }
     let image = request.image.unwrap_or_default();
     require_image(node, &image).await?;
     let sizing = request.sizing.unwrap_or_default();
     let limits = limits(node, operation, &sizing, Limits::default()).await?;
+    if limits.disk_mb.is_some() {
+        disk::tell(node, operation, image.as_str()).await?;
+    }
     let mut environments = BTreeSet::new();
     for meant in &request.environments {
         environments.insert(network::environment(node, meant).await?.id);
@@ -222,15 +230,13 @@ pub(super) async fn limits(
     over: Limits,
 ) -> Result<Limits, Problem> {
     let asked = sizing.over(over);
-    let processors = node.engine.info().await.or_problem()?.processors;
-    let limits = asked.on_machine(processors);
+    let known = &node.workspaces.processors;
+    let ask = async || Ok::<_, Problem>(node.engine.info().await.or_problem()?.processors);
+    let limits = asked.on_machine(*known.get_or_try_init(ask).await?);
     if limits != asked {
         let (asked, has) = (asked.cpus(), limits.cpus());
         operation
             .note(format!("it may use {has} processors, not {asked}: the machine has no more"));
-    }
-    if limits.disk_mb != over.disk_mb {
-        operation.note("the limit of its disk is kept, but not enforced by this engine");
     }
     Ok(limits)
 }
@@ -275,21 +281,15 @@ async fn make(node: &Node, operation: &Operation, it: &mut Workspace) -> Result<
     Ok(())
 }
 
-async fn own_network(node: &Node, it: &Workspace) -> Result<(), Problem> {
+pub(super) async fn own_network(node: &Node, it: &Workspace) -> Result<(), Problem> {
     network::make(node, it, labels(node, it)).await?;
     fault::at("workspace_network", "after")
 }
 
-async fn home_and_container(node: &Node, it: &Workspace) -> Result<(), Problem> {
-    let home = Volume {
-        name: it.home(),
-        driver: "local".to_owned(),
-        labels: labels(node, it),
-        ..Volume::default()
-    };
-    node.engine.create_volume(&home).await.or_problem()?;
-    if let Some(name) = it.docker_data() {
-        node.engine.create_volume(&Volume { name, ..home }).await.or_problem()?;
+pub(super) async fn home_and_container(node: &Node, it: &Workspace) -> Result<(), Problem> {
+    for name in [it.home()].into_iter().chain(it.docker_data()) {
+        let volume = disk::volume(node, it, &name).await?;
+        node.engine.create_volume(&volume).await.or_problem()?;
     }
     container(node, it).await
 }
@@ -319,6 +319,7 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
         volumes: it.docker_data().map(|name| (name, DOCKER_DATA.to_owned())).into_iter().collect(),
         rights: docker::rights(it),
         resources: resources(&it.limits),
+        disk: disk::of_container(node, it).await?,
     };
     node.engine.create_machine(spec).await.or_problem()
 }

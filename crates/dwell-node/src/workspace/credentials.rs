@@ -104,7 +104,12 @@ pub(crate) fn forget(node: &Node, agent: SignIn) -> Result<(), Problem> {
     };
     for entry in entries.flatten() {
         let path = entry.path();
-        match fs::remove_file(&path) {
+        // An agent's lock is a directory.
+        let removed = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(file("removing", &path, &error));
             }

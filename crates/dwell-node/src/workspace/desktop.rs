@@ -11,6 +11,7 @@ use dwell_core::workspace::{DESKTOP_SOCKET, GIVEN, HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 use tokio::time::{Instant, sleep};
 
+use super::commands::Commands;
 use super::exec::awake;
 use super::{find, given, inside};
 use crate::node::Node;
@@ -73,7 +74,7 @@ async fn run(
         variables: variables.map(|(name, value)| format!("{name}={value}")).collect(),
         ..ExecSpec::default()
     };
-    let ran = node.engine.run_inside(&it.container(), spec, None, LIMIT).await.or_problem()?;
+    let ran = Commands::of(node, it).run(spec, None, LIMIT).await.or_problem()?;
     match ran.code {
         Some(0) => Ok(()),
         Some(MISSING) => {
@@ -116,7 +117,7 @@ pub(crate) async fn viewer(
         user: Some(USER.to_owned()),
         ..ExecSpec::default()
     };
-    let said = node.engine.run_inside(&it.container(), spec, None, LIMIT).await.or_problem()?;
+    let said = Commands::of(node, &it).run(spec, None, LIMIT).await.or_problem()?;
     serde_json::from_slice(&said.stdout).map_err(|_| {
         let message = format!("the image of `{}` has no noVNC", it.name);
         Problem::new(Code::ToolMissing, message)

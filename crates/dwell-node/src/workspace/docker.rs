@@ -10,6 +10,7 @@ use dwell_core::workspace::{DOCKER_LOG, Docker, HOST_SOCKET, ImageRef, USER, Wor
 use dwell_drivers::docker::{Directory, ExecSpec, Rights};
 use dwell_drivers::process::Program;
 
+use super::commands::Commands;
 use crate::node::Node;
 use crate::operation::Operation;
 use crate::problem::OrProblem;
@@ -121,7 +122,7 @@ pub(super) async fn ready(node: &Node, it: &Workspace) -> Result<(), Problem> {
         user: Some(USER.to_owned()),
         ..ExecSpec::default()
     };
-    let asked = node.engine.run_inside(&it.container(), spec, None, ENGINE).await.or_problem()?;
+    let asked = Commands::of(node, it).run(spec, None, ENGINE).await.or_problem()?;
     if asked.ok() {
         return Ok(());
     }

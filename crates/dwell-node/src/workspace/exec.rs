@@ -13,11 +13,13 @@ use dwell_core::workspace::{Desired, HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 
 use super::change::{not_running, rouse};
-use super::{entered, find, refuse_unfinished, seen, state};
+use super::commands::Commands;
+use super::{entered, find, refuse_unfinished, save, seen, settings, state};
 use crate::api::{Refusal, upgrade_of};
 use crate::exec::Used;
 use crate::idle::{Busy, Meter, note};
 use crate::node::Node;
+use crate::problem::OrProblem;
 
 /// A login shell, the best one that there is.
 const SHELL: [&str; 3] = ["sh", "-c", "exec \"$(command -v bash || echo sh)\" -l"];
@@ -32,12 +34,13 @@ pub(crate) async fn exec(
     let source = if exec.tty { Source::Typing } else { Source::Task };
     let it = awake(&node, find(&node, name).await?, source).await?;
     let (size, is_terminal) = (exec.size, exec.tty);
-    let container = it.container();
+    let commands = Commands::of(&node, &it);
     let used = Used {
         busy: Busy::new(node.clone(), it.id.clone(), is_terminal),
         meter: is_terminal.then(|| Meter::terminal(node.clone(), it.id.clone())),
     };
-    crate::exec::start(node, &container, spec(&it, exec), size, upgrade, Some(used)).await
+    let running = commands.start(spec(&it, exec), size).await.or_problem()?;
+    Ok(crate::exec::answer(running, upgrade, Some(used)))
 }
 
 /// The workspace once it runs: what is frozen goes on, what dwell stopped is started, what a
@@ -71,12 +74,36 @@ async fn wake(node: &Node, id: &WorkspaceId) -> Result<Workspace, Problem> {
     if runs(node, &it) {
         return Ok(it);
     }
+    if seen(node, &it) == Some(State::Paused) && thawed(node, it.clone()).await? {
+        entered(node, &it);
+        return find(node, id.as_str()).await;
+    }
     match state(node, &it).await? {
         Some(State::Running) if it.desired == Desired::Running => Ok(it),
         Some(State::Paused | State::Running) => roused(node, it).await,
         _ if it.slept => roused(node, it).await,
         _ => Err(not_running(&it)),
     }
+}
+
+/// Lets one go on that was last seen frozen; whether that is how it is. Where it is not, what is
+/// to be done follows from what it is.
+async fn thawed(node: &Node, mut it: Workspace) -> Result<bool, Problem> {
+    let before = (it.desired, it.slept);
+    it.want(Desired::Running);
+    let container = it.container();
+    // Thawed without the wish being recorded, as a crash may leave it, it is only frozen again.
+    let (saved, thawed) = tokio::join!(save(node, &it), node.engine.thaw(&container));
+    saved?;
+    if thawed.is_ok() && state(node, &it).await? == Some(State::Running) {
+        if let Some(note) = settings::catch_up(node, &it).await {
+            tracing::info!(workspace = %it.name, "{note}");
+        }
+        return Ok(true);
+    }
+    (it.desired, it.slept) = before;
+    save(node, &it).await?;
+    Ok(false)
 }
 
 async fn roused(node: &Node, mut it: Workspace) -> Result<Workspace, Problem> {

@@ -65,16 +65,16 @@ pub(super) fn make(node: &Node, it: &Workspace) -> Result<PathBuf, Problem> {
 /// Puts everything in place; gives the public host key.
 pub(super) async fn prepare(node: &Node, it: &Workspace) -> Result<String, Problem> {
     let directory = make(node, it)?;
-    node.workspaces.binary.get_or_try_init(require_static).await?;
-    binary(&directory.join(BINARY)).await?;
+    node.workspaces.binary.get_or_try_init(|| require_static(node)).await?;
+    binary(node, &directory.join(BINARY)).await?;
     variables(node, it)?;
-    replace(&directory.join(TMUX_FILE), &tmux::configuration(Some(Path::new(TMUX_INCLUDE))))?;
+    replace(&directory.join(TMUX_FILE), &tmux::configuration_inside(Path::new(TMUX_INCLUDE)))?;
     make_host_key(&directory.join(HOST_KEY_FILE), it.name.as_str()).await.or_problem()
 }
 
 /// Puts the binary of now in place of an older one.
 pub(crate) async fn renew(node: &Node, it: &Workspace) -> Result<(), Problem> {
-    binary(&directory(node, it).join(BINARY)).await
+    binary(node, &directory(node, it).join(BINARY)).await
 }
 
 /// Lets a key log in, from now on.
@@ -107,17 +107,20 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<(), Problem> {
     written.map_err(|error| file("writing", path, &error))
 }
 
-fn own_path() -> Result<PathBuf, Problem> {
-    std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))
+/// Which dwell this is: another one whenever its binary is another file.
+pub(super) fn maker(node: &Node) -> Result<String, Problem> {
+    let own = &node.binary;
+    let it = std::fs::metadata(own).map_err(|error| file("reading", own, &error))?;
+    let (version, made) = (env!("CARGO_PKG_VERSION"), (it.mtime(), it.mtime_nsec()));
+    Ok(format!("{version} {} {}.{}", it.len(), made.0, made.1))
 }
 
-async fn require_static() -> Result<(), Problem> {
-    let path = own_path()?;
+async fn require_static(node: &Node) -> Result<(), Problem> {
+    let path = &node.binary;
     let mut head = Vec::with_capacity(HEADERS);
     let limit = u64::try_from(HEADERS).unwrap_or_default();
-    let read = std::fs::File::open(&path).and_then(|it| it.take(limit).read_to_end(&mut head));
-    read.map_err(|error| file("reading", &path, &error))?;
+    let read = std::fs::File::open(path).and_then(|it| it.take(limit).read_to_end(&mut head));
+    read.map_err(|error| file("reading", path, &error))?;
     if is_static(&head) {
         return Ok(());
     }
@@ -125,11 +128,11 @@ async fn require_static() -> Result<(), Problem> {
     Err(Problem::new(Code::ToolMissing, message).hint("build dwell with `make build`"))
 }
 
-/// Puts this binary at a path, unless it is there: as a link where that can be.
-async fn binary(place: &Path) -> Result<(), Problem> {
-    let own = own_path()?;
+/// Puts the daemon's binary at a path, unless it is there: as a link where that can be.
+async fn binary(node: &Node, place: &Path) -> Result<(), Problem> {
+    let own = &node.binary;
     let failed = |error: std::io::Error| file("writing", place, &error);
-    let ours = std::fs::metadata(&own).map_err(|error| file("reading", &own, &error))?;
+    let ours = std::fs::metadata(own).map_err(|error| file("reading", own, &error))?;
     if let Ok(there) = std::fs::metadata(place) {
         let linked = there.ino() == ours.ino() && there.dev() == ours.dev();
         let copied = there.len() == ours.len() && there.mtime() >= ours.mtime();
@@ -139,8 +142,8 @@ async fn binary(place: &Path) -> Result<(), Problem> {
     }
     let part = place.with_extension("part");
     let _ = std::fs::remove_file(&part);
-    if std::fs::hard_link(&own, &part).is_err() {
-        tokio::fs::copy(&own, &part).await.map_err(failed)?;
+    if std::fs::hard_link(own, &part).is_err() {
+        tokio::fs::copy(own, &part).await.map_err(failed)?;
     }
     std::fs::rename(&part, place).map_err(failed)
 }

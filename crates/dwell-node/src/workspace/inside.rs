@@ -12,6 +12,7 @@ use dwell_drivers::docker::ExecSpec;
 use dwell_net::inside::{self, InsideError};
 use dwell_net::mux::{Mux, Stream};
 
+use super::commands::Commands;
 use super::given;
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -96,7 +97,7 @@ async fn link(node: &Node, it: &Workspace) -> Result<Mux, Problem> {
         ..ExecSpec::default()
     };
     let name = it.name.clone();
-    let running = node.engine.exec(&it.container(), spec).await.or_problem()?;
+    let running = Commands::of(node, it).start(spec, None).await.or_problem()?;
     let (read, write) = running.streams(move |said| {
         let said = String::from_utf8_lossy(&said).trim().to_owned();
         tracing::warn!(workspace = %name, said, "the inside complains");

@@ -10,6 +10,7 @@ use dwell_core::idle::Source;
 use dwell_core::workspace::{HOME, USER};
 use dwell_drivers::docker::ExecSpec;
 
+use super::commands::Commands;
 use super::{awake, find, given, refuse_unfinished};
 use crate::node::Node;
 use crate::problem::OrProblem;
@@ -34,8 +35,7 @@ pub(crate) async fn mcp(node: &Arc<Node>, name: &str, request: Request) -> Resul
         directory: Some(HOME.to_owned()),
         ..ExecSpec::default()
     };
-    let container = it.container();
-    let ended = node.engine.run_inside(&container, spec, Some(&input), LIMIT).await.or_problem()?;
+    let ended = Commands::of(node, &it).run(spec, Some(&input), LIMIT).await.or_problem()?;
     if ended.code == Some(0) {
         return serde_json::from_slice(&ended.stdout).map_err(unreadable);
     }

@@ -2,6 +2,7 @@
 //! that it has joined.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use dwell_api::workspace::EnvironmentRef;
 use dwell_api::{Code, Problem};
@@ -12,13 +13,17 @@ use dwell_core::observed::label;
 use dwell_core::workspace::{Desired, Workspace};
 use dwell_drivers::docker::Network;
 use dwell_drivers::firewall;
+use tokio::time::sleep;
 
+use super::hostname;
 use crate::environment::subnets;
 use crate::node::Node;
 use crate::problem::OrProblem;
 
 /// The key of its own network among its subnets.
 pub(super) const KEY: &str = "own";
+/// When it is seen to it again that networks are kept apart, after one was made.
+const AFTER: Duration = Duration::from_secs(1);
 
 /// Allots the addresses of its own network.
 pub(super) async fn allot(node: &Node, it: &mut Workspace) -> Result<(), Problem> {
@@ -39,8 +44,20 @@ pub(super) async fn make(
     };
     let (name, bridge) = (it.network(), it.bridge());
     let network = node.engine.create_network(&name, &bridge, subnet, labels);
-    let (network, ()) = tokio::join!(network, keep_apart());
+    let (network, ()) = tokio::join!(network, apart(node));
     network.or_problem()
+}
+
+/// Before the first one is made; later it only has to stay so, which is not to be in its way.
+async fn apart(node: &Node) {
+    let first = &node.workspaces.apart;
+    if first.initialized() {
+        tokio::spawn(async {
+            sleep(AFTER).await;
+            keep_apart().await;
+        });
+    }
+    first.get_or_init(keep_apart).await;
 }
 
 /// The engine keeps networks apart too, only not at every moment; this takes root.
@@ -92,6 +109,10 @@ pub(super) async fn wire(node: &Node, it: &Workspace) -> Result<(), Problem> {
         if !has.iter().any(|(name, id)| *name == network.name && *id == network.id) {
             node.engine.connect_network(&network.id, &container).await.or_problem()?;
         }
+    }
+    // With each network the engine writes a line of hosts, with the name that it knows.
+    if let Err(problem) = hostname::settle(node, it).await {
+        tracing::warn!(%problem, workspace = %it.name, "inside it has another host name");
     }
     Ok(())
 }

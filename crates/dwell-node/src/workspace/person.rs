@@ -9,6 +9,7 @@ use dwell_core::workspace::{HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 use futures_util::StreamExt;
 
+use super::commands::Commands;
 use super::settings;
 use crate::node::Node;
 use crate::operation::Operation;
@@ -79,10 +80,10 @@ async fn install(
         directory: Some(HOME.to_owned()),
         ..ExecSpec::default()
     };
-    let mut running = node.engine.exec(&it.container(), spec).await.or_problem()?;
+    let mut running = Commands::of(node, it).start(spec, None).await.or_problem()?;
     let (mut rest, mut last) = (Vec::new(), String::new());
     while let Some(piece) = running.output.next().await {
-        rest.extend_from_slice(&piece.or_problem()?.bytes);
+        rest.extend_from_slice(&piece.or_problem()?.1);
         while let Some(end) = rest
             .iter()
             .position(|byte| *byte == b'\n')
@@ -95,7 +96,7 @@ async fn install(
     if !rest.is_empty() {
         say(operation, &rest, &mut last);
     }
-    let code = node.engine.exec_exit_code(&running.id).await.or_problem()?;
+    let code = running.control.code().await.or_problem()?;
     let said = if last.is_empty() { String::new() } else { format!(" ({last})") };
     Ok((code != 0).then(|| format!("it ended with exit code {code}{said}")))
 }

@@ -7,6 +7,7 @@ use dwell_core::workspace::Workspace;
 use dwell_drivers::docker::{EngineError, ExecSpec};
 use dwell_drivers::process::Finished;
 
+use super::commands::Commands;
 use crate::node::Node;
 
 /// Runs a command as a user, within a time.
@@ -18,5 +19,5 @@ pub(crate) async fn quietly(
     limit: Duration,
 ) -> Result<Finished, EngineError> {
     let spec = ExecSpec { command, user: Some(user.to_owned()), ..ExecSpec::default() };
-    node.engine.run_inside(&it.container(), spec, None, limit).await
+    Commands::of(node, it).run(spec, None, limit).await
 }

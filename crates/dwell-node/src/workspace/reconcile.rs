@@ -92,7 +92,9 @@ async fn leftovers(node: &Node) -> Result<(), Problem> {
 }
 
 async fn is_known(node: &Node, id: &WorkspaceId) -> Result<bool, Problem> {
-    Ok(node.store.workspace(id).await.or_problem()?.is_some())
+    let is_one = node.store.workspace(id).await.or_problem()?.is_some();
+    // It is looked last: one that waits may become a workspace, and never the other way round.
+    Ok(is_one || node.store.is_pooled(id).await.or_problem()?)
 }
 
 /// Whether what was seen asks for something; cheap, and asked of every workspace.

@@ -1,6 +1,8 @@
 //! Removing workspaces: that it is wanted comes first, so that a crash leads to its end. The home
 //! stays for a while. Who destroys waits for the container only; the network goes after that.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 
 use dwell_api::event::Outcome;
@@ -116,6 +118,22 @@ async fn take_down(node: &Node, it: &Workspace) -> Result<(), Problem> {
     node.store.release_subnets(it.id.as_str()).await.or_problem()
 }
 
+/// Removes a workspace's own directory, also what its processes have put beside its sessions.
+async fn remove_directory(node: &Node, directory: &Path) -> Result<(), Problem> {
+    let removed = || match std::fs::remove_dir_all(directory) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    };
+    match removed() {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            crate::cleanup::empty(node, directory).await?;
+            removed()
+        }
+        other => other,
+    }
+    .map_err(|error| file("removing", directory, &error))
+}
+
 /// Removes everything of a workspace, its home included, and forgets it.
 pub(super) async fn forget(node: &Node, it: &Workspace) -> Result<(), Problem> {
     take_down(node, it).await?;
@@ -127,13 +145,8 @@ pub(super) async fn forget(node: &Node, it: &Workspace) -> Result<(), Problem> {
         node.engine.remove_image(&tag).await.or_problem()?;
     }
     node.store.forget_sessions(it.id.as_str()).await.or_problem()?;
-    let directory = node.paths.workspace(&it.id);
-    match std::fs::remove_dir_all(&directory) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(file("removing", &directory, &error));
-        }
-        _ => {}
-    }
+    remove_directory(node, &node.paths.workspace(&it.id)).await?;
     crate::idle::forget(node, &it.id);
+    super::size::forget(node, &it.id);
     node.store.forget_workspace(&it.id).await.or_problem()
 }

@@ -3,15 +3,18 @@
 //! does not run they wait.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dwell_api::{Code, Problem};
+use dwell_core::idle::Source;
 use dwell_core::observed::State;
 use dwell_core::settings::{PushSettings, PushedSettings};
 use dwell_core::workspace::{GIVEN, HOME, USER, Workspace};
 use dwell_drivers::docker::ExecSpec;
 
-use super::{given, held, refuse_unfinished, state};
+use super::commands::Commands;
+use super::{awake, find, given, held, refuse_unfinished, state};
 use crate::facts::write;
 use crate::node::Node;
 use crate::problem::{OrProblem, file};
@@ -23,10 +26,16 @@ const WAITING: &str = "settings.json";
 
 /// Puts settings into a workspace.
 pub(crate) async fn push(
-    node: &Node,
+    node: &Arc<Node>,
     name: &str,
     request: PushSettings,
 ) -> Result<PushedSettings, Problem> {
+    let has_keys = request.settings.files.iter().any(|file| file.private_key);
+    if has_keys && !request.dry_run {
+        // They are not kept for later, so what sleeps is woken for them.
+        let it = find(node, name).await?;
+        awake(node, it, Source::Request).await.map_err(|problem| without(problem, name))?;
+    }
     let (_held, it) = held(node, name).await?;
     refuse_unfinished(&it)?;
     if state(node, &it).await? == Some(State::Running) {
@@ -36,16 +45,23 @@ pub(crate) async fn push(
         }
         return Ok(pushed);
     }
-    if request.settings.files.iter().any(|file| file.private_key) {
-        let message = format!("workspace `{name}` does not run, and keys are not kept for it");
-        return Err(Problem::new(Code::NotRunning, message)
-            .hint(format!("`dwell ws start {name}` starts it")));
-    }
     if !request.dry_run {
+        if has_keys {
+            return Err(without(Problem::new(Code::NotRunning, "it does not run"), name));
+        }
         let text = serde_json::to_vec(&request).map_err(unreadable)?;
         write(&waiting(node, &it), &text)?;
     }
     Ok(PushedSettings { waiting: true, ..PushedSettings::default() })
+}
+
+/// Keys do not wait for a workspace that does not run.
+fn without(problem: Problem, name: &str) -> Problem {
+    if problem.code != Code::NotRunning {
+        return problem;
+    }
+    let message = format!("workspace `{name}` does not run, and keys are not kept for it");
+    Problem::new(Code::NotRunning, message).hint(format!("`dwell ws start {name}` starts it"))
 }
 
 /// Puts settings that waited into a workspace that runs now; gives what there is to know.
@@ -85,8 +101,7 @@ pub(super) async fn put(
         directory: Some(HOME.to_owned()),
         ..ExecSpec::default()
     };
-    let container = it.container();
-    let ended = node.engine.run_inside(&container, spec, Some(&input), LIMIT).await.or_problem()?;
+    let ended = Commands::of(node, it).run(spec, Some(&input), LIMIT).await.or_problem()?;
     if ended.code == Some(0) {
         return serde_json::from_slice(&ended.stdout).map_err(unreadable);
     }

@@ -10,6 +10,7 @@ use dwell_core::workspace::{SetupStep, Workspace};
 use dwell_drivers::docker::ExecSpec;
 use futures_util::StreamExt;
 
+use super::commands::Commands;
 use super::{awake, find, outcome, refuse_unfinished, save};
 use crate::node::Node;
 use crate::operation::Operation;
@@ -94,14 +95,14 @@ async fn run(
         ..ExecSpec::default()
     };
     let ended = async {
-        let mut running = node.engine.exec(&it.container(), spec).await.or_problem()?;
+        let mut running = Commands::of(node, it).start(spec, None).await.or_problem()?;
         while let Some(piece) = running.output.next().await {
-            let text = String::from_utf8_lossy(&piece.or_problem()?.bytes).into_owned();
+            let text = String::from_utf8_lossy(&piece.or_problem()?.1).into_owned();
             for line in text.lines() {
                 operation.tell(Event::Output { line: line.to_owned() });
             }
         }
-        node.engine.exec_exit_code(&running.id).await.or_problem()
+        running.control.code().await.or_problem()
     };
     let code = tokio::time::timeout(LIMIT, ended).await.unwrap_or_else(|_| {
         let message = format!("`{step}` took longer than {} s", LIMIT.as_secs());

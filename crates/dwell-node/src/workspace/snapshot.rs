@@ -219,6 +219,10 @@ pub(crate) async fn fork(
     save(node, &it).await?;
     let copied = cancellable(operation, copied(node, operation, &source, from, &it)).await;
     let it = finish_making(node, operation, it, copied).await?;
+    if it.docker_data().is_some() {
+        operation
+            .note("its Docker begins anew: images, containers and volumes in it are not copied");
+    }
     outcome(node, &it, true, format!("`{}` runs, a copy of `{}`", it.name, source.name)).await
 }
 

@@ -1,4 +1,4 @@
-//! OpenAI's chat completions, which OpenCode speaks.
+//! OpenAI's chat completions, which OpenCode and Aider speak.
 
 use serde_json::{Value, json};
 
@@ -24,6 +24,13 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
             call("write", &json!({ "filePath": file, "content": text }))
         }
         Turn::Call { name, input } if has_tools => call(&name, &input),
+        Turn::Write { file, text } if wants_listings(body) => say(&format!(
+            "{file}
+```
+{text}
+```
+"
+        )),
         Turn::Write { .. } | Turn::Call { .. } => say("a tool is to be used"),
         Turn::Say(text) => say(&text),
     };
@@ -39,6 +46,14 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
     let pieces = [piece(delta, Value::Null), piece(json!({}), json!(reason))];
     let lines: String = pieces.iter().map(|piece| format!("data: {piece}\n\n")).collect();
     Answer { kind: "text/event-stream", body: lines + "data: [DONE]\n\n" }
+}
+
+/// Aider has no tools: it reads files out of the answer.
+fn wants_listings(body: &Value) -> bool {
+    let system = body["messages"].as_array().into_iter().flatten();
+    system
+        .flat_map(|message| texts(&message["content"]))
+        .any(|text| text.contains("*file listing*"))
 }
 
 fn say(text: &str) -> (Value, &'static str) {

@@ -9,7 +9,7 @@ pub(super) fn read(body: &Value) -> Vec<Part> {
     let mut parts = Vec::new();
     for item in body["input"].as_array().into_iter().flatten() {
         match (item["type"].as_str(), item["role"].as_str()) {
-            (Some("function_call_output" | "custom_tool_call_output"), _) => {
+            (Some("function_call_output" | "custom_tool_call_output"), _) if !is_refused(item) => {
                 parts.push(Part::Done(texts(&item["output"]).join("\n")));
             }
             (Some("message") | None, Some("user")) => {
@@ -21,12 +21,22 @@ pub(super) fn read(body: &Value) -> Vec<Part> {
     parts
 }
 
+/// Codex's own sandbox needs namespaces, which containers have none of.
+fn is_refused(output: &Value) -> bool {
+    output["output"].to_string().contains("bwrap: ")
+}
+
 pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
+    let has_tools = body["tools"].as_array().is_some_and(|tools| !tools.is_empty());
+    let say = |text: String| {
+        json!({ "type": "message", "id": "item_1", "role": "assistant",
+                "content": [{ "type": "output_text", "text": text }] })
+    };
     let item = match next(conversation) {
-        Turn::Write { file, text } => write(body, &file, &text),
-        Turn::Call { name, input } => call(body, &name, &input),
-        Turn::Say(text) => json!({ "type": "message", "id": "item_1", "role": "assistant",
-                                   "content": [{ "type": "output_text", "text": text }] }),
+        Turn::Write { file, text } if has_tools => write(body, &file, &text),
+        Turn::Call { name, input } if has_tools => call(body, &name, &input),
+        Turn::Write { .. } | Turn::Call { .. } => say("a tool is to be used".to_owned()),
+        Turn::Say(text) => say(text),
     };
     let usage = json!({ "input_tokens": 1, "output_tokens": 1, "total_tokens": 2,
                         "input_tokens_details": { "cached_tokens": 0 },
@@ -39,12 +49,19 @@ pub(super) fn answer(body: &Value, conversation: &[Part]) -> Answer {
     ])
 }
 
-/// A call of the shell, by the name that this version has for it.
+/// A call of the shell, by the name that this version has for it; without its sandbox, for which the
+/// person is asked, where that has failed before.
 fn write(body: &Value, file: &str, text: &str) -> Value {
     let tools = body["tools"].as_array().into_iter().flatten();
     let names: Vec<&str> = tools.filter_map(|tool| tool["name"].as_str()).collect();
     let line = format!("printf '%s' '{text}' > '{file}'");
-    let (name, arguments) = if names.contains(&"exec_command") {
+    let input = body["input"].as_array().into_iter().flatten();
+    let was_refused = input.into_iter().any(is_refused);
+    let (name, arguments) = if names.contains(&"exec_command") && was_refused {
+        let without = json!({ "cmd": line, "sandbox_permissions": "require_escalated",
+                              "justification": "there is no sandbox here" });
+        ("exec_command", without)
+    } else if names.contains(&"exec_command") {
         ("exec_command", json!({ "cmd": line }))
     } else {
         ("shell", json!({ "command": ["sh", "-c", line] }))

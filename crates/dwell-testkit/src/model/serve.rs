@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Part, chat, messages, orders, responses};
+use super::{Part, chat, gemini, messages, orders, responses};
 
 /// What stands last among what was asked once the server is to end.
 pub(super) const END: &str = "\0";
@@ -58,6 +58,12 @@ fn answer(stream: &TcpStream, asked: &Mutex<Vec<String>>) -> Option<()> {
         "/v1/messages" => (messages::read, messages::answer),
         "/v1/chat/completions" => (chat::read, chat::answer),
         "/v1/responses" => (responses::read, responses::answer),
+        path if path.ends_with(":generateContent") => {
+            (gemini::read, |body, parts| gemini::answer(body, parts, false))
+        }
+        path if path.ends_with(":streamGenerateContent") => {
+            (gemini::read, |body, parts| gemini::answer(body, parts, true))
+        }
         _ => (|_| Vec::new(), |_, _| Answer::json(&json!({ "data": [], "input_tokens": 1 }))),
     };
     let conversation = read(&body);

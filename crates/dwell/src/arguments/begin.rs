@@ -31,6 +31,9 @@ pub(crate) struct Begin {
     /// The workspace's image, where it has to be made
     #[arg(long, value_name = "IMAGE")]
     pub(crate) image: Option<ImageRef>,
+    /// Bring none of your settings of git, ssh and agents into a new workspace
+    #[arg(long)]
+    pub(crate) no_settings: bool,
     /// Set a variable for the agent; may be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, Option<String>)>,

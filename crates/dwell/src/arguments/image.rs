@@ -67,8 +67,15 @@ pub(crate) struct Build {
 
 /// List images that dwell built, and whether each is fresh
 #[derive(Debug, Args)]
-#[command(visible_alias = "list", after_help = "Examples:\n  dwell image ls --json")]
-pub(crate) struct Ls {}
+#[command(
+    visible_alias = "list",
+    after_help = "Examples:\n  dwell image ls --json\n  dwell image ls --node big"
+)]
+pub(crate) struct Ls {
+    /// Those of another node, see `dwell remote ls`
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<NodeName>,
+}
 
 /// Tell whether images are fresh, and why not
 #[derive(Debug, Args)]
@@ -78,7 +85,8 @@ files and the same base. Ends with exit code 1 when one is old or missing.
 
 Examples:
   dwell image check
-  dwell image check base desktop")]
+  dwell image check base desktop
+  dwell image check --node big")]
 pub(crate) struct Check {
     /// The variants; by default those that are there, and base
     #[arg(value_name = "VARIANT")]
@@ -86,6 +94,9 @@ pub(crate) struct Check {
     /// The repository that they are tagged in
     #[arg(long, value_name = "NAME", default_value = REPOSITORY)]
     pub(crate) repository: ImageName,
+    /// Those of another node, see `dwell remote ls`
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: Option<NodeName>,
 }
 
 impl Build {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use dwell_core::{EnvironmentName, NodeName, ProjectName};
+use dwell_core::{EnvironmentName, NodeName, ProjectName, WorkspaceName};
 
 use super::work::Tail;
 
@@ -56,6 +56,15 @@ pub(crate) enum NodeAction {
     /// Print the OpenAPI document of its API
     #[command(after_help = "Examples:\n  dwell node openapi > dwell.openapi.json")]
     Openapi,
+}
+
+/// Call the workspace that this runs in something else
+#[derive(Debug, Args)]
+pub(crate) struct WorkspaceHostname {
+    /// What it is called from now on
+    pub(crate) name: WorkspaceName,
+    /// What it was called
+    pub(crate) before: Vec<String>,
 }
 
 /// Watches over the command of one session.

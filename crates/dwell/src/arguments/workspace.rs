@@ -119,6 +119,19 @@ Examples:
     Leave(Membership),
     Exec(Exec),
     Idle(Idle),
+    /// Show what waits to become a workspace, so that making one is instant
+    #[command(after_help = "\
+`[pool]` in config.toml says how many containers of an image wait, made, started and frozen:
+
+  [pool]
+  \"dwell-workspace:latest\" = 3
+
+By default none does. A change of the file is followed at once.
+
+Examples:
+  dwell ws pool
+  dwell ws pool --json")]
+    Pool,
     #[command(visible_alias = "snapshots")]
     Snapshot(Snapshot),
     Fork(Fork),

@@ -8,8 +8,8 @@ use dwell_api::{Client, Code, Problem};
 use dwell_core::agent::{Agent, AgentState, Found, survey, surveyed};
 use serde_json::json;
 
-use super::Context;
 use super::session::{self, again};
+use super::{Context, own_binary};
 use crate::arguments::agent::{
     AgentAction as Action, Agents, Doctor, Install, OfAgent, There, Wait,
 };
@@ -38,7 +38,7 @@ pub(crate) async fn run(it: Agents, context: &Context) -> Ended {
 }
 
 fn ls(there: &There, context: &Context) -> Ended {
-    let all = found(there)?;
+    let all = found(there, None)?;
     context.output.result(&all, |all, style| table(all, style))?;
     Ok(0)
 }
@@ -65,15 +65,14 @@ fn shell(there: &There, script: &str) -> Result<Command, Problem> {
         command.args(["-c", script]);
         return Ok(command);
     };
-    let own = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let own = own_binary()?;
     let mut command = Command::new(own);
     command.args(["ws", "exec", "--no-tty", workspace.as_str(), "--", "sh", "-lc", script]);
     Ok(command)
 }
 
-fn found(there: &There) -> Result<Vec<Found>, Failure> {
-    let mut ask = shell(there, &survey())?;
+fn found(there: &There, only: Option<&Agent>) -> Result<Vec<Found>, Failure> {
+    let mut ask = shell(there, &survey(only))?;
     let said = ask.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     match said.status.code() {
         Some(0) => Ok(surveyed(&String::from_utf8_lossy(&said.stdout))),
@@ -112,7 +111,7 @@ fn install(it: &Install, context: &Context) -> Ended {
 
 fn one(agent: &'static Agent, there: &There) -> Result<Found, Failure> {
     let none = Found { agent: agent.name, program: None, version: None, signed_in: None };
-    Ok(found(there)?.into_iter().find(|found| found.agent == agent.name).unwrap_or(none))
+    Ok(found(there, Some(agent))?.pop().unwrap_or(none))
 }
 
 /// What keeps an agent from working.
@@ -136,10 +135,9 @@ fn troubles(found: &Found, there: &There) -> Vec<String> {
 }
 
 fn doctor(it: &Doctor, context: &Context) -> Ended {
-    let mut all = found(&it.there)?;
-    match it.agent {
-        Some(agent) => all.retain(|found| found.agent == agent.name),
-        None => all.retain(|found| found.program.is_some()),
+    let mut all = found(&it.there, it.agent)?;
+    if it.agent.is_none() {
+        all.retain(|found| found.program.is_some());
     }
     if all.is_empty() && it.agent.is_none() {
         let problem = Problem::new(Code::NotFound, "no agent is installed there");

@@ -73,6 +73,10 @@ pub(crate) async fn attach(
                 _ => format!("ended ({code})"),
             };
             context.output.note(&format!("session `{}` {how}", now.name));
+            if seen && code != 0 {
+                let (place, name) = (now.place(), &now.name);
+                context.output.note(&format!("what it said: dwell logs {place} --session {name}"));
+            }
             Ok(code)
         }
         None if attached.code == 0 => {

@@ -1,29 +1,34 @@
 //! `claude`, `codex` and so on: from nothing to an agent at work on the project around us.
 
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use dwell_api::environment::{Environment, Up};
 use dwell_api::session::{SendText, Session, SessionStatus, StartSession};
 use dwell_api::workspace::{EnvironmentRef, Workspace};
 use dwell_api::{Client, ClientError, Code, Problem, endpoint};
-use dwell_core::agent::Agent;
+use dwell_core::agent::{Agent, AgentState};
 use dwell_core::workspace::Status;
 use dwell_core::{EnvironmentName, WorkspaceName};
 use serde_json::Value;
 
 use super::attach::{attach, still_runs};
-use super::environment::{creation, place as by_name};
+use super::environment::{creation_anyway, place as by_name};
 use super::operation::operate;
 use super::run::{made, workspace};
-use super::session::of_place;
-use super::{Context, given_variables, idempotency_key};
+use super::session::{again, of_place};
+use super::{Context, given_variables, idempotency_key, own_binary};
 use crate::arguments::begin::Begin;
 use crate::arguments::environment::Making;
 use crate::arguments::placement::Placing;
 use crate::failure::{Ended, Failure, usage};
 use crate::target::Place;
-use crate::terminal;
+use crate::{project, terminal};
 
+/// How long an agent may take until it waits for a prompt.
+const READY: Duration = Duration::from_secs(60);
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(300);
 /// The longest name of a workspace.
 const NAME_MAX: usize = 63;
 
@@ -36,8 +41,8 @@ pub(crate) async fn run(agent: &'static Agent, it: Begin, context: &Context) -> 
     };
     let environment = environment(&name, &it, &mut client, context).await?;
     let place = workspace_of(&environment, &it, &mut client).await?;
-    install(agent, &place.name)?;
-    let session = session(agent, it, &environment, &place, &mut client).await?;
+    install(agent, &place.name, context)?;
+    let session = session(agent, it, &environment, &place, &mut client, context).await?;
     let (session, detach) = session;
     if detach || !terminal::is_interactive() {
         if context.output.is_json() {
@@ -63,7 +68,11 @@ async fn environment(
     context: &Context,
 ) -> Result<Environment, Failure> {
     let placing = Placing { remote: it.node.clone(), ..Placing::default() };
-    let create = creation(client, name, Making::default(), &placing, None).await?;
+    let mut create = creation_anyway(client, name, Making::default(), &placing, None).await?;
+    // One of the same name in another project is never meant.
+    if create.project.is_none() {
+        create.project = Some(project::required_name(&create.source)?);
+    }
     let path = by_name(endpoint::UP, name.as_str(), create.project.as_ref());
     let variables = create.variables.clone();
     let body = Up { create: Some(create), placement: placing.flags(), variables, ..Up::default() };
@@ -95,7 +104,8 @@ async fn workspace_of(
             }
         }
         Err(ClientError::Problem(problem)) if problem.code == Code::NotFound => {
-            let mut words = vec!["ws", "create", name.as_str(), "--env", &full];
+            let settings = if it.no_settings { "--no-settings" } else { "--settings" };
+            let mut words = vec!["ws", "create", name.as_str(), "--env", &full, settings];
             if let Some(image) = &it.image {
                 words.extend(["--image", image.as_str()]);
             }
@@ -121,23 +131,22 @@ fn own(words: &[&str]) -> Result<(), Failure> {
 }
 
 fn ours(words: &[&str]) -> Result<Command, Problem> {
-    let path = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
-    let mut command = Command::new(path);
+    let mut command = Command::new(own_binary()?);
     command.args(words);
     Ok(command)
 }
 
 /// Sees to it that the agent is in the workspace.
-fn install(agent: &Agent, workspace: &WorkspaceName) -> Result<(), Failure> {
+fn install(agent: &Agent, workspace: &WorkspaceName, context: &Context) -> Result<(), Failure> {
     let ask = format!("command -v {}", agent.name);
     let words = ["ws", "exec", "--no-tty", workspace.as_str(), "--", "sh", "-lc", &ask];
     let there = ours(&words)?.stdin(Stdio::null()).stdout(Stdio::null()).status()?;
     if there.success() {
-        Ok(())
-    } else {
-        own(&["agent", "install", agent.name, "--in", workspace.as_str()])
+        return Ok(());
     }
+    let title = agent.title;
+    context.output.note(&format!("{title} is not in `{workspace}`: it is installed now"));
+    own(&["agent", "install", agent.name, "--in", workspace.as_str()])
 }
 
 /// The agent's session: the one that runs, which gets the prompt; else a new one, or the lost one
@@ -148,6 +157,7 @@ async fn session(
     environment: &Environment,
     place: &Workspace,
     client: &mut Client,
+    context: &Context,
 ) -> Result<(Session, bool), Failure> {
     if it.prompt.iter().any(|word| word.is_empty()) {
         return Err(usage("an empty prompt").into());
@@ -180,9 +190,38 @@ async fn session(
     let path = endpoint::fill(endpoint::WORKSPACE_SESSIONS, &[place.id.as_str()]);
     let session: Session = client.post(&path, &idempotency_key()?, &body).await?;
     if let Some(prompt) = prompt.filter(|_| !agent.begins_with_prompt()) {
-        tell(client, place, &session, prompt).await?;
+        tell_first(client, place, &session, prompt, context).await?;
     }
     Ok((session, it.detach))
+}
+
+/// Types the first prompt of an agent that takes none on its command line, once it waits for one.
+/// What it asks before that is not answered with it.
+async fn tell_first(
+    client: &mut Client,
+    place: &Workspace,
+    session: &Session,
+    prompt: String,
+    context: &Context,
+) -> Result<(), Failure> {
+    let until = Instant::now() + READY;
+    loop {
+        let now = again(client, session).await?;
+        match now.state {
+            Some(AgentState::Idle) => return tell(client, place, session, prompt).await,
+            Some(AgentState::Starting | AgentState::Working) if Instant::now() < until => {
+                tokio::time::sleep(LOOK).await;
+            }
+            _ => {
+                let name = &place.name;
+                context.output.note(&format!(
+                    "the prompt was not given, since something else is asked first: answer that, \
+                     then `dwell agent send {name} '...'`"
+                ));
+                return Ok(());
+            }
+        }
+    }
 }
 
 async fn tell(

@@ -13,7 +13,7 @@ pub(crate) use look::Found;
 
 use super::Context;
 use crate::arguments::connect::Connect;
-use crate::failure::{Ended, usage};
+use crate::failure::{Ended, Failure, usage};
 use crate::output::connect as show;
 use crate::picker::terminal::{News, Page};
 use crate::picker::{Effect, Input, Model, update};
@@ -23,6 +23,8 @@ use crate::terminal;
 const FIRST: Duration = Duration::from_millis(80);
 /// The exit code of a program that SIGTERM ended.
 const TERMINATED: u8 = 143;
+/// The same for SIGINT.
+const INTERRUPTED: u8 = 130;
 
 /// Shows the screen, or prints what would be on it.
 pub(crate) async fn run(it: Connect, context: &Context) -> Ended {
@@ -76,8 +78,7 @@ impl Screen<'_> {
         mut inputs: mpsc::UnboundedReceiver<Input>,
     ) -> Ended {
         let (mut term, mut hup) = (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?);
-        // Ctrl-C belongs to what has the terminal; here it is a key.
-        let _interrupts = signal(SignalKind::interrupt())?;
+        let mut int = signal(SignalKind::interrupt())?;
         if let Ok(Some(input)) = tokio::time::timeout(FIRST, inputs.recv()).await {
             update(model, input);
         }
@@ -88,13 +89,17 @@ impl Screen<'_> {
                 news = page.news() => keys(&news?),
                 _ = term.recv() => return Ok(TERMINATED),
                 _ = hup.recv() => return Ok(TERMINATED),
+                _ = int.recv() => return Ok(INTERRUPTED),
             };
             for input in happened {
                 let effect = update(model, input);
                 if effect == Effect::Quit {
                     return Ok(0);
                 }
-                self.take_effect(effect, page, model).await?;
+                if self.take_effect(effect, page, model).await? {
+                    // Ctrl-C was for what had the terminal.
+                    int = signal(SignalKind::interrupt())?;
+                }
             }
             self.watched.send_if_modified(|watched| {
                 let now = model.watched();
@@ -105,17 +110,19 @@ impl Screen<'_> {
         }
     }
 
+    /// Does what a key asks for; gives whether the terminal was lent for it.
     async fn take_effect(
         &self,
         effect: Effect,
         page: &mut Page,
         model: &mut Model,
-    ) -> Result<(), crate::failure::Failure> {
+    ) -> Result<bool, Failure> {
         match effect {
-            Effect::Nothing | Effect::Quit => {}
+            Effect::Nothing | Effect::Quit => Ok(false),
             Effect::Attach { workspace, session } => {
                 let words = ["attach", &workspace, &session].map(str::to_owned);
                 self.lend(words.into(), page, model).await?;
+                Ok(true)
             }
             Effect::NewSession { workspace, name, command } => {
                 let mut words =
@@ -125,6 +132,7 @@ impl Screen<'_> {
                     words.extend(command);
                 }
                 self.lend(words, page, model).await?;
+                Ok(true)
             }
             other => {
                 let (context, sender) = (self.context.clone(), self.sender.clone());
@@ -132,9 +140,9 @@ impl Screen<'_> {
                     // Where nobody takes it the screen is gone.
                     let _ = sender.send(act::act(other, &context).await);
                 });
+                Ok(false)
             }
         }
-        Ok(())
     }
 
     /// Gives the terminal to a command of ours, and tells how that ended.
@@ -143,7 +151,7 @@ impl Screen<'_> {
         words: Vec<String>,
         page: &mut Page,
         model: &mut Model,
-    ) -> Result<(), crate::failure::Failure> {
+    ) -> Result<(), Failure> {
         let done = page.lend(act::in_terminal(&words)).await?;
         update(model, done);
         // What changed meanwhile is looked at now.

@@ -22,7 +22,7 @@ pub(crate) async fn create(it: arguments::Create, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let placing = &it.placing;
     let project = it.project.project.as_ref();
-    let body = creation(&mut client, &it.name, it.making, placing, project).await?;
+    let body = creation_anyway(&mut client, &it.name, it.making, placing, project).await?;
     let limit = it.timeout.map(|t| t.duration());
     let result = operate(context, &mut client, endpoint::ENVIRONMENTS, &body, limit).await?;
     if context.output.is_quiet() {
@@ -116,6 +116,35 @@ pub(crate) async fn creation(
 ) -> Result<CreateEnvironment, Failure> {
     let from = making.from.as_deref();
     let (source, project) = target::origin(client, name, from, project).await?;
+    created_from(source, project, name, making, placing)
+}
+
+/// The same, for what needs no services: a project without a compose file will do, and is then
+/// the whole repository around us.
+pub(crate) async fn creation_anyway(
+    client: &mut Client,
+    name: &EnvironmentName,
+    making: arguments::Making,
+    placing: &Placing,
+    project: Option<&ProjectName>,
+) -> Result<CreateEnvironment, Failure> {
+    let mut from = making.from.clone();
+    if from.is_none() && making.compose_files.is_empty() {
+        from = target::bare_repository(client).await?;
+    }
+    let (source, project) = target::origin(client, name, from.as_deref(), project).await?;
+    let create = created_from(source, project, name, making, placing)?;
+    Ok(CreateEnvironment { bare: true, ..create })
+}
+
+fn created_from(
+    source: PathBuf,
+    project: Option<ProjectName>,
+    name: &EnvironmentName,
+    making: arguments::Making,
+    placing: &Placing,
+) -> Result<CreateEnvironment, Failure> {
+    let from = making.from.as_deref();
     let here = project::here()?;
     let files = |files: Vec<PathBuf>| {
         files.into_iter().map(|file| in_source(&file, &source, from, &here)).collect()
@@ -125,6 +154,7 @@ pub(crate) async fn creation(
         project,
         empty: making.empty,
         in_place: making.in_place,
+        bare: false,
         copy: making.copy,
         compose_files: files(making.compose_files),
         env_files: files(making.env_files),

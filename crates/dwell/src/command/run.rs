@@ -16,7 +16,7 @@ use dwell_core::{EnvironmentName, SessionName, WorkspaceName};
 use http_body_util::BodyExt;
 
 use super::attach::{AGAIN, AWAY_LIMIT, attach, ended, still_runs};
-use super::environment::{creation, of, place as by_name};
+use super::environment::{creation_anyway, of, place as by_name};
 use super::operation::operate;
 use super::session::{again, of_place, transcript};
 use super::{Context, given_variables, idempotency_key};
@@ -81,7 +81,7 @@ async fn prepare(
         return if it.no_up { Ok(environment) } else { up(it, environment, client, context).await };
     }
     let making = std::mem::take(&mut it.making);
-    let create = creation(client, name, making, &it.placing, project).await?;
+    let create = creation_anyway(client, name, making, &it.placing, project).await?;
     let result = if it.no_up {
         let query = ListEnvironments {
             project: create.project.clone(),

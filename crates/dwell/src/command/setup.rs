@@ -6,14 +6,13 @@ mod resolver;
 mod service;
 mod unit;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use dwell_api::{Code, Problem};
 use dwell_drivers::process::Program;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, own_binary};
 use crate::arguments::setup::Setup;
 use crate::connect;
 use crate::failure::{Ended, Failure};
@@ -79,11 +78,6 @@ fn ports(it: &Setup, resolver: Option<&Resolver>) -> Result<Option<Ports>, Probl
         return Ok(None);
     }
     Ports::of_system().map(Some)
-}
-
-fn own_binary() -> Result<PathBuf, Problem> {
-    std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("dwell's own path is not known: {e}")))
 }
 
 /// Refuses to begin without the right to finish, and says how to get it.

@@ -1,6 +1,7 @@
 //! `ssh`: the system's OpenSSH, with the node's word for the host key and its stream for the
 //! connection.
 
+mod carry;
 mod config;
 
 use std::fmt::Write as _;
@@ -17,12 +18,11 @@ use dwell_core::WorkspaceName;
 use dwell_core::workspace::{PublicKey, USER};
 use dwell_drivers::ssh::make_host_key;
 
-use super::Context;
 use super::workspace::of;
+use super::{Context, own_binary};
 use crate::arguments::ssh::{SUFFIX, Ssh};
 use crate::connect::private_directory;
 use crate::failure::Ended;
-use crate::roles::join_standard_streams;
 
 pub(crate) use config::{is_configured, run as configure};
 
@@ -57,15 +57,22 @@ async fn carry(name: &WorkspaceName, context: &Context) -> Ended {
     let mut client = context.connect().await?;
     let shown: Shown = client.get(&of(endpoint::WORKSPACE, name)).await?;
     let key = Files::of(&context.paths).prepare(&shown).await?;
+    let path = of(endpoint::WORKSPACE_DIAL, name);
     let dial = WorkspaceDial { port: PORT, inside: false, desktop: false, key: Some(key) };
-    let stream = client.upgrade(&of(endpoint::WORKSPACE_DIAL, name), DIAL, &dial).await?;
-    join_standard_streams(stream).await
+    let stream = client.upgrade(&path, DIAL, &dial).await?;
+    // Another connection wakes it, whatever becomes of that.
+    let knock = WorkspaceDial { key: None, ..dial };
+    let wake = || async {
+        if let Ok(client) = context.connect().await {
+            let _ = client.upgrade(&path, DIAL, &knock).await;
+        }
+    };
+    carry::carry(stream, wake).await
 }
 
 /// What ssh is to do for any workspace, in the order in which it is written.
 fn options(files: &Files) -> Result<Vec<(&'static str, String)>, Problem> {
-    let own = std::env::current_exe()
-        .map_err(|e| Problem::new(Code::Internal, format!("the dwell binary is not known: {e}")))?;
+    let own = own_binary()?;
     Ok(vec![
         ("ProxyCommand", format!("{} ssh --stdio %n", quoted(&own)?)),
         ("User", USER.to_owned()),
@@ -75,8 +82,9 @@ fn options(files: &Files) -> Result<Vec<(&'static str, String)>, Problem> {
         ("StrictHostKeyChecking", "yes".to_owned()),
         ("UpdateHostKeys", "no".to_owned()),
         ("CheckHostIP", "no".to_owned()),
-        ("ServerAliveInterval", "15".to_owned()),
-        ("ServerAliveCountMax", "8".to_owned()),
+        // One that stands still does not answer, and the connection is to outlast that. That a
+        // node or a workspace is gone is seen by the stream's end.
+        ("ServerAliveInterval", "0".to_owned()),
     ])
 }
 

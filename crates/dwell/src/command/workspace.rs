@@ -8,6 +8,7 @@ mod snapshot;
 
 pub(super) use create::usual;
 use dwell_api::event::Outcome;
+use dwell_api::pool::Pool;
 use dwell_api::workspace::{Change, ListWorkspaces, RestoreWorkspace, Workspace as Shown};
 use dwell_api::{Code, Problem, endpoint};
 use dwell_core::WorkspaceName;
@@ -50,6 +51,7 @@ pub(crate) async fn run(it: Workspace, context: &Context) -> Ended {
         Action::Setup(it) => snapshot::setup(it, context).await,
         Action::Upgrade(it) => snapshot::upgrade(it, context).await,
         Action::Idle(it) => idle::run(it, context).await,
+        Action::Pool => pool(context).await,
         Action::Exec(it) => exec::run(it, context).await,
         Action::Destroy(it) => destroy::run(it, context).await,
         Action::Restore { name, to } => {
@@ -104,6 +106,12 @@ async fn ls(all: bool, context: &Context) -> Ended {
         return Ok(0);
     }
     context.output.result(&all, |all, style| show::list(all, now(), style))?;
+    Ok(0)
+}
+
+async fn pool(context: &Context) -> Ended {
+    let pool: Pool = context.connect().await?.get(endpoint::POOL).await?;
+    context.output.result(&pool, show::pool)?;
     Ok(0)
 }
 

@@ -1,5 +1,6 @@
 //! Workspaces and their sessions as people see them without a screen.
 
+use super::remote::size;
 use super::show::age;
 use super::{Style, Table};
 use crate::command::connect::Found;
@@ -9,13 +10,26 @@ pub(crate) fn list(all: &[Found], now: i64, style: Style) -> String {
     if all.is_empty() {
         return "no workspaces yet: `dwell ws create <name>` makes one\n".to_owned();
     }
-    let heading = ["WORKSPACE", "STATUS", "NODE", "SESSION", "STATE", "AGENT", "AGE", "COMMAND"];
+    let heading = [
+        "WORKSPACE",
+        "STATUS",
+        "NODE",
+        "SIZE",
+        "SESSION",
+        "STATE",
+        "WINDOWS",
+        "AGENT",
+        "AGE",
+        "COMMAND",
+    ];
     let mut table = Table::new(&heading).states(1);
     for it in all {
         let node = it.workspace.node.as_ref().map(ToString::to_string).unwrap_or_default();
-        let of = [it.workspace.name.to_string(), it.workspace.status.as_str().to_owned(), node];
+        let taken = it.workspace.size.map(|it| size(it.total())).unwrap_or_default();
+        let status = it.workspace.status.as_str().to_owned();
+        let of = [it.workspace.name.to_string(), status, node, taken];
         if it.sessions.is_empty() {
-            table.row([&of[..], &[const { String::new() }; 5]].concat());
+            table.row([&of[..], &[const { String::new() }; 6]].concat());
         }
         for seen in &it.sessions {
             let state = match (seen.status(), seen.attached) {
@@ -26,6 +40,7 @@ pub(crate) fn list(all: &[Found], now: i64, style: Style) -> String {
             let session = [
                 seen.name.clone(),
                 state,
+                seen.windows.map(|windows| windows.to_string()).unwrap_or_default(),
                 seen.agent().unwrap_or_default(),
                 age(seen.started, now),
                 seen.command.join(" "),

@@ -1,56 +1,29 @@
 //! How workspace images look.
 
-use dwell_api::image::BuiltImage;
-use dwell_core::image::Recipe;
-use dwell_drivers::docker::Image;
+use dwell_api::image::{BuiltImage, SeenImage};
 use serde::Serialize;
 
 use super::remote::size;
 use super::show::age;
 use super::{Style, Table};
 
-/// One image of a list.
-#[derive(Debug, Serialize)]
-pub(crate) struct Listed {
-    pub(crate) tag: String,
-    /// `fresh` or `old`.
-    pub(crate) state: &'static str,
-    /// Its size in bytes.
-    pub(crate) size: u64,
-    /// When it was built, in seconds since the Unix epoch.
-    pub(crate) created: Option<i64>,
-    pub(crate) base: Option<String>,
-    pub(crate) agents: Vec<String>,
-}
-
-impl Listed {
-    /// An image under one of its tags.
-    pub(crate) fn new(
-        tag: &str,
-        state: &'static str,
-        image: &Image,
-        recipe: Option<&Recipe>,
-    ) -> Self {
-        let agents = recipe.map(|r| r.agents.iter().map(ToString::to_string).collect());
-        Self {
-            tag: tag.to_owned(),
-            state,
-            size: image.size,
-            created: image.created,
-            base: recipe.map(|recipe| recipe.base.to_string()),
-            agents: agents.unwrap_or_default(),
-        }
-    }
-}
-
 /// One image that was looked at.
 #[derive(Debug, Serialize)]
 pub(crate) struct Checked {
     pub(crate) tag: String,
     /// `fresh`, `old` or `missing`.
-    pub(crate) state: &'static str,
+    pub(crate) state: String,
     /// Why it is old.
     pub(crate) reasons: Vec<String>,
+}
+
+impl Checked {
+    /// An image of this tag, or that there is none.
+    pub(crate) fn new(tag: String, image: Option<&SeenImage>) -> Self {
+        let state = image.map_or_else(|| "missing".to_owned(), |image| image.state.clone());
+        let reasons = image.map(|image| image.reasons.clone()).unwrap_or_default();
+        Self { tag, state, reasons }
+    }
 }
 
 /// The end of `image build`.
@@ -60,7 +33,7 @@ pub(crate) fn built(built: &BuiltImage) -> String {
 }
 
 /// Images as a table; `now` is in microseconds since the Unix epoch.
-pub(crate) fn listed(images: &[Listed], now: i64, style: Style) -> String {
+pub(crate) fn listed(images: &[SeenImage], now: i64, style: Style) -> String {
     if images.is_empty() {
         return "no images; `dwell image build` builds one\n".to_owned();
     }
@@ -69,7 +42,7 @@ pub(crate) fn listed(images: &[Listed], now: i64, style: Style) -> String {
         let created = image.created.map(|seconds| seconds.saturating_mul(1_000_000));
         table.row(vec![
             image.tag.clone(),
-            image.state.to_owned(),
+            image.state.clone(),
             size(image.size),
             created.map(|created| age(created, now)).unwrap_or_default(),
             image.base.clone().unwrap_or_default(),
@@ -83,7 +56,7 @@ pub(crate) fn listed(images: &[Listed], now: i64, style: Style) -> String {
 pub(crate) fn checked(images: &[Checked], style: Style) -> String {
     let lines = images.iter().map(|image| {
         let reasons: String = image.reasons.iter().map(|why| format!("  {why}\n")).collect();
-        format!("{} {}\n{reasons}", image.tag, style.state(image.state))
+        format!("{} {}\n{reasons}", image.tag, style.state(&image.state))
     });
     lines.collect()
 }
@@ -92,10 +65,11 @@ pub(crate) fn checked(images: &[Checked], style: Style) -> String {
 mod tests {
     use super::*;
 
-    fn image(tag: &str, state: &'static str) -> Listed {
-        Listed {
+    fn image(tag: &str, state: &str) -> SeenImage {
+        SeenImage {
             tag: tag.to_owned(),
-            state,
+            state: state.to_owned(),
+            reasons: Vec::new(),
             size: 900 << 20,
             created: Some(1_000),
             base: Some("debian:bookworm".to_owned()),
@@ -117,8 +91,9 @@ mod tests {
 
     #[test]
     fn an_old_image_says_why() {
-        let old = Checked { tag: "w:base".to_owned(), state: "old", reasons: vec!["x".to_owned()] };
-        let gone = Checked { tag: "w:docker".to_owned(), state: "missing", reasons: vec![] };
+        let why = SeenImage { reasons: vec!["x".to_owned()], ..image("w:base", "old") };
+        let old = Checked::new("w:base".to_owned(), Some(&why));
+        let gone = Checked::new("w:docker".to_owned(), None);
         assert_eq!(checked(&[old, gone], Style::PLAIN), "w:base old\n  x\nw:docker missing\n");
     }
 }

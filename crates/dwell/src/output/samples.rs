@@ -83,6 +83,7 @@ pub(crate) fn workspace(name: &str) -> Workspace {
         slept: false,
         credentials: Default::default(),
         docker: Default::default(),
+        size: None,
         node: None,
         seen: None,
     }
@@ -106,6 +107,7 @@ pub(crate) fn session(name: &str, environment_name: &str) -> Session {
         status: SessionStatus::Running,
         exit_code: None,
         attached: 1,
+        windows: None,
         started: 0,
         ended: None,
         attach: vec!["tmux".to_owned(), "attach".to_owned()],

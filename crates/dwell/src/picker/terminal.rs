@@ -14,16 +14,23 @@ use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::Signal as Process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::{Key, Model, view};
+
+/// Has a build for tests panic once the screen is there.
+const PANIC: &str = "DWELL_TEST_PANIC";
+/// How long it takes at most until the system stops a program that asks for it.
+const STOPPING: Duration = Duration::from_millis(200);
 
 /// The terminal while the screen is on it.
 pub(crate) struct Page {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     input: Input,
     resized: Signal,
+    continued: Signal,
 }
 
 /// Tells when there is something to read, and reads nothing itself: while the terminal is lent,
@@ -84,6 +91,7 @@ impl Page {
             terminal: Terminal::new(CrosstermBackend::new(stdout()))?,
             input: Input::watch(),
             resized: signal(SignalKind::window_change())?,
+            continued: signal(SignalKind::from_raw(Process::CONT.as_raw()))?,
         };
         take()?;
         Ok(page)
@@ -92,6 +100,8 @@ impl Page {
     /// Draws the model.
     pub(crate) fn draw(&mut self, model: &Model) -> io::Result<()> {
         self.terminal.draw(|frame| view(model, frame))?;
+        // Compiled into builds for tests only.
+        debug_assert!(std::env::var_os(PANIC).is_none(), "{PANIC} asks for a panic");
         Ok(())
     }
 
@@ -99,8 +109,7 @@ impl Page {
     pub(crate) async fn lend<T>(&mut self, to: impl Future<Output = T>) -> io::Result<T> {
         restore();
         let done = to.await;
-        take()?;
-        self.terminal.clear()?;
+        self.take_again()?;
         Ok(done)
     }
 
@@ -110,6 +119,10 @@ impl Page {
             let mut all = Vec::new();
             while event::poll(Duration::ZERO)? {
                 match event::read()? {
+                    Event::Key(key) if is_stop(key) => {
+                        self.stop().await?;
+                        all.push(News::Resized);
+                    }
                     Event::Key(key) => all.extend(keys_of(key).map(News::Key)),
                     Event::Resize(..) => all.push(News::Resized),
                     _ => {}
@@ -121,8 +134,26 @@ impl Page {
             tokio::select! {
                 ready = self.input.ready() => ready?,
                 _ = self.resized.recv() => return Ok(vec![News::Resized]),
+                _ = self.continued.recv() => {
+                    self.take_again()?;
+                    return Ok(vec![News::Resized]);
+                }
             }
         }
+    }
+
+    /// Stops as any program does at Ctrl-Z, until the shell lets it go on. Where nobody could do
+    /// that, the system does not stop it.
+    async fn stop(&mut self) -> io::Result<()> {
+        restore();
+        rustix::process::kill_current_process_group(Process::TSTP)?;
+        let _ = tokio::time::timeout(STOPPING, self.continued.recv()).await;
+        self.take_again()
+    }
+
+    fn take_again(&mut self) -> io::Result<()> {
+        take()?;
+        self.terminal.clear()
     }
 }
 
@@ -153,6 +184,10 @@ fn restore_after_panic() {
             before(panic);
         }));
     });
+}
+
+fn is_stop(key: KeyEvent) -> bool {
+    key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
 /// A key that comes close behind Escape looks like one with Alt.

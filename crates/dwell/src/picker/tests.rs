@@ -91,7 +91,7 @@ fn the_workspaces_are_seen() {
     insta::assert_snapshot!(screen_of(&model(), 80, 24), @r"
      Workspaces
 
-     ▸ backend          ● running      3.2 GB   2 sessions
+     ▸ backend          ● running     2.9 GiB   2 sessions
        lab              ◐ frozen                            on staging
        mobile-app       ○ stopped
        + New workspace
@@ -121,7 +121,7 @@ fn the_workspaces_are_seen() {
     insta::assert_snapshot!(screen_of(&dialog, 80, 14), @r"
      Workspaces
 
-     ▸ backend          ● running      3.2 GB   2 sessions
+     ▸ backend          ● running     2.9 GiB   2 sessions
        lab              ◐ frozen                            on staging
        mobile-app       ○ stopped
        + New workspace
@@ -152,7 +152,7 @@ fn the_sessions_are_seen() {
      backend  ● running  sessions
 
      ▸ claude         ● attached  claude: needs input
-         2 window(s) · began 3h ago · claude
+         2 windows · began 3h ago · claude
        server         ○ detached
          began 3h ago · npm run dev
        old            ✕ lost

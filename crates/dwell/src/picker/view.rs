@@ -7,6 +7,8 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
+use crate::output::remote::size;
+
 use super::model::{Model, Prompt, Row, Screen, SessionRow, WorkspaceRow};
 
 /// The lines of losses that are shown at most.
@@ -118,8 +120,8 @@ fn workspace(it: &WorkspaceRow, width: usize) -> Line<'_> {
     spans.extend(status(it));
     let word = if it.away { "away" } else { it.status.as_str() };
     spans.push(Span::raw(" ".repeat(11_usize.saturating_sub(word.len()))));
-    let size = it.size.map(bytes).unwrap_or_default();
-    spans.push(Span::raw(format!("{size:>8}")));
+    let taken = it.size.map(size).unwrap_or_default();
+    spans.push(Span::raw(format!("{taken:>8}")));
     let sessions = match it.sessions {
         0 => String::new(),
         1 => "1 session".to_owned(),
@@ -158,7 +160,10 @@ fn session(it: &SessionRow, width: usize) -> Vec<Line<'_>> {
     ];
     let mut told = Vec::new();
     if let Some(windows) = it.windows {
-        told.push(format!("{windows} window(s)"));
+        told.push(match windows {
+            1 => "1 window".to_owned(),
+            many => format!("{many} windows"),
+        });
     }
     if it.attached > 1 {
         told.push(format!("{} terminals", it.attached));
@@ -168,25 +173,6 @@ fn session(it: &SessionRow, width: usize) -> Vec<Line<'_>> {
     let second =
         Span::styled(format!("  {}", told.join(" · ")), Style::new().add_modifier(Modifier::DIM));
     vec![Line::from(first), Line::from(second)]
-}
-
-/// Bytes as people read them.
-pub(super) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KB", "MB", "GB", "TB"];
-    let mut rest = count as f64;
-    let mut unit = "B";
-    for next in UNITS {
-        unit = next;
-        if rest < 1000.0 {
-            break;
-        }
-        rest /= 1000.0;
-    }
-    if unit == "B" || rest >= 100.0 {
-        format!("{rest:.0} {unit}")
-    } else {
-        format!("{rest:.1} {unit}")
-    }
 }
 
 /// What is asked or told below the list.

@@ -12,6 +12,7 @@
     reason = "a failed step is the test's failure"
 )]
 
+mod clients;
 mod disk;
 mod engine;
 mod input;
@@ -19,5 +20,8 @@ mod kill;
 mod port;
 mod race;
 mod saga;
+mod sessions;
 mod state;
 mod support;
+mod upgrade;
+mod workspaces;

@@ -25,7 +25,7 @@ pub(crate) fn binary() -> &'static Path {
 }
 
 /// Where `dwell remote add` puts the binary for a user of a host.
-fn place(user: &str) -> String {
+pub(crate) fn place(user: &str) -> String {
     let home = if user == "root" { "/root".to_owned() } else { format!("/home/{user}") };
     format!("{home}/.local/share/dwell/bin/dwell")
 }

@@ -9,6 +9,8 @@
 )]
 
 mod admission;
+mod away;
+mod begin;
 mod bench;
 mod crash;
 mod disk;
@@ -22,10 +24,12 @@ mod mesh;
 mod moves;
 mod ports;
 mod postgres;
+mod reach;
 mod refused;
 mod shop;
 mod skew;
 mod spread;
+mod unprivileged;
 mod users;
 mod verbs;
 mod whole;

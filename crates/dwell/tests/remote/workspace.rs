@@ -117,6 +117,29 @@ fn an_image_is_built_by_the_engine_of_the_node_that_it_is_for() {
     assert!(said.contains("dwell-workspace:base could not be built"), "no Debian: {there:?}");
     let nowhere = bench.home.dwell(build.iter().chain(&["--node", "nowhere"]));
     assert!(nowhere.fails_with(3).contains("no node `nowhere`"), "{nowhere:?}");
+
+    // So are those that are there looked at by it.
+    let check = |more: &[&str]| {
+        let words = ["image", "check", "base", "--repository", "only-there"];
+        bench.home.dwell(words.iter().chain(more))
+    };
+    let missing = check(&["--node", "one"]);
+    missing.fails_with(1);
+    assert_eq!(missing.stdout, "only-there:base missing\n");
+    bench.host().docker(["tag", "busybox:latest", "only-there:base"]).ok();
+    let foreign = check(&["--node", "one"]);
+    foreign.fails_with(1);
+    assert_eq!(foreign.stdout, "only-there:base old\n  dwell did not build it\n");
+    check(&[]).fails_with(1);
+    assert_eq!(check(&[]).stdout, "only-there:base missing\n");
+    assert!(check(&["--node", "nowhere"]).fails_with(3).contains("no node `nowhere`"));
+    bench.host().docker(["create", "--name", "labelled", "busybox:latest", "true"]).ok();
+    let label = "LABEL dwell.image.hash=0";
+    bench.host().docker(["commit", "--change", label, "labelled", "only-there:old"]).ok();
+    let there = bench.home.dwell(["image", "ls", "--node", "one", "--json"]).json();
+    assert_eq!((&there[0]["tag"], &there[0]["state"]), (&"only-there:old".into(), &"old".into()));
+    let here = bench.home.dwell(["image", "ls", "-q"]);
+    assert!(!here.ok().contains("only-there"), "{here:?}");
 }
 
 #[test]

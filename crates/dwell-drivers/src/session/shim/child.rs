@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal};
 use rustix::termios::{self, OptionalActions, Winsize};
 
 use super::terminal::{Terminal, set_nonblocking};
+use crate::own;
 use crate::session::files::{Ending, Spec};
 
 /// Variables that describe the terminal: the session's own are right, the invoking shell's wrong.
@@ -120,7 +121,7 @@ pub(super) fn become_command(spec: &Spec) -> NotStarted {
 /// This program again, with the same arguments. A command without a terminal must not find the
 /// shim's as `/dev/tty`, where it would wait for ever; only a process of its own can leave it.
 fn second_stage() -> io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
+    let mut command = Command::new(own::path()?);
     command.args(std::env::args_os().skip(1));
     Ok(command)
 }

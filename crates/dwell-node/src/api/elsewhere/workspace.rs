@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use dwell_api::image::ListImages;
 use dwell_api::remote::OnNode;
 use dwell_api::workspace::{CreateWorkspace, Workspace as Shown};
 use dwell_api::{ClientError, Code, Problem, endpoint};
@@ -55,21 +56,27 @@ async fn node_of(node: &Arc<Node>, name: &str, is_kept: bool) -> Result<Option<N
 
 /// A new workspace, where it is asked for on another node.
 async fn create(node: &Arc<Node>, request: Request) -> Result<Response, Request> {
-    let Some(there) = named(node, &request) else { return Err(request) };
+    let there = named(node, &request).filter(|_| request.method() == Method::POST);
+    let Some(there) = there else { return Err(request) };
     Ok(create_there(node, &there, request).await.unwrap_or_else(IntoResponse::into_response))
 }
 
-/// A new image, where it is asked for on another node.
-pub(super) async fn image(node: &Arc<Node>, request: Request) -> Result<Response, Request> {
+/// Images, where those of another node are asked for, and a new one there.
+pub(super) async fn images(node: &Arc<Node>, mut request: Request) -> Result<Response, Request> {
     let Some(there) = named(node, &request) else { return Err(request) };
-    Ok(passed(node, &there, without_query(request), endpoint::IMAGES).await)
+    let query = axum::extract::Query::<ListImages>::try_from_uri(request.uri());
+    let asked = query.map(|query| ListImages { node: None, ..query.0 }).unwrap_or_default();
+    let path = endpoint::query(endpoint::IMAGES, &asked);
+    if let Ok(uri) = path.parse() {
+        *request.uri_mut() = uri;
+    }
+    Ok(passed(node, &there, request, endpoint::IMAGES).await)
 }
 
-/// The node that a request to make something names, where it is one that is known.
+/// The node that a request names, where it is one that is known.
 fn named(node: &Node, request: &Request) -> Option<NodeName> {
     let query = axum::extract::Query::<OnNode>::try_from_uri(request.uri()).ok()?;
-    let there = query.0.node?;
-    (request.method() == Method::POST && node.remotes.peer(&there).is_ok()).then_some(there)
+    query.0.node.filter(|there| node.remotes.peer(there).is_ok())
 }
 
 /// There it is not to be passed on again.

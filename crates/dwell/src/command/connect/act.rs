@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::process::Command;
 
 use crate::command::workspace::usual;
-use crate::command::{Context, idempotency_key};
+use crate::command::{Context, idempotency_key, own_binary};
 use crate::connect;
 use crate::picker::{Effect, Input};
 
@@ -82,9 +82,9 @@ pub(super) async fn in_terminal(words: &[String]) -> Input {
 }
 
 async fn run(words: &[String], stdio: fn() -> Stdio) -> Input {
-    let mut command = match std::env::current_exe() {
+    let mut command = match own_binary() {
         Ok(own) => Command::new(own),
-        Err(error) => return Input::Failed(format!("the dwell binary is not known: {error}")),
+        Err(problem) => return Input::Failed(problem.message),
     };
     command.args(words).stdin(stdio()).stdout(stdio()).stderr(Stdio::piped());
     let ended = match command.spawn() {

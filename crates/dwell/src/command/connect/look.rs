@@ -107,7 +107,7 @@ fn row(it: &Workspace, sessions: usize) -> WorkspaceRow {
         status: it.status,
         node: it.node.as_ref().map(ToString::to_string),
         away: it.seen.is_some(),
-        size: None,
+        size: it.size.map(|size| size.total()),
         sessions,
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::{problem, registered, try_new_link};
 use crate::arguments::remote::{Add, Upgrade};
-use crate::command::{Context, idempotency_key};
+use crate::command::{Context, idempotency_key, own_binary};
 use crate::failure::{Ended, Failure};
 use crate::output::remote as show;
 
@@ -143,9 +143,7 @@ impl<'a> Far<'a> {
 
     /// Puts dwell there unless it is there, and ends the daemon of another version.
     pub(super) async fn bring(&self, facts: &Facts) -> Result<Brought, Problem> {
-        let own = std::env::current_exe().map_err(|e| {
-            Problem::new(Code::Internal, format!("dwell's own path is not known: {e}"))
-        })?;
+        let own = own_binary()?;
         let binary = Binary::for_node(facts, &own).map_err(|e| self.problem(e))?;
         let plan = deploy::plan(facts, &binary).map_err(|e| self.problem(e))?;
         let from = facts.installed.as_ref().and_then(|installed| installed.version.clone());

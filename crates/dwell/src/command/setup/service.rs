@@ -8,6 +8,7 @@ use dwell_api::{Code, Problem};
 use dwell_drivers::process::Program;
 
 use super::unit;
+use crate::command::own_binary;
 
 /// How long the service manager may take for one command.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -30,9 +31,7 @@ pub(super) struct Service {
 impl Service {
     /// The unit for this system; `None` where no known service manager runs.
     pub(super) fn of_system(paths: &Paths) -> Result<Option<Self>, Problem> {
-        let program = std::env::current_exe().map_err(|e| {
-            Problem::new(Code::Internal, format!("dwell's own path is not known: {e}"))
-        })?;
+        let program = own_binary()?;
         let Some(home) = std::env::home_dir() else { return Ok(None) };
         if cfg!(target_os = "macos") {
             let file = home.join("Library/LaunchAgents/dev.dwell.node.plist");
