@@ -42,6 +42,8 @@ fn ready(home: &TestHome) -> u64 {
     pool["images"].as_array().unwrap().iter().map(|it| it["ready"].as_u64().unwrap()).sum()
 }
 
+/// Waits until all wait. A test ends so, too: what the engine makes at that moment is missed by who
+/// cleans up.
 #[track_caller]
 fn full(home: &TestHome, count: u32) {
     wait_until(SOON, "the pool is full", || ready(home) == u64::from(count));
@@ -150,6 +152,7 @@ fn one_that_waits_becomes_a_workspace() {
     let other = show(&home, "red")["address"].as_str().unwrap().to_owned();
     let reach = format!("timeout 2 bash -c 'exec 3<>/dev/tcp/{other}/22' 2>/dev/null && echo yes");
     assert_eq!(sh(&home, "blue", &reach).stdout, "", "it is kept apart as others are");
+    full(&home, 1);
 }
 
 #[test]
@@ -170,6 +173,7 @@ fn limits_are_given_and_what_takes_another_container_is_made_anew() {
     assert!(!is_of_the_pool(&home, "signed"));
     let taken = home.dwell(["ws", "create", "small", "--image", IMAGE]);
     assert!(taken.fails_with(5).contains("exists already"), "{taken:?}");
+    full(&home, 2);
 }
 
 #[test]
@@ -281,6 +285,7 @@ fn a_crash_while_one_is_taken_undoes_the_workspace() {
         create(&home, "box", IMAGE).ok();
         assert!(is_of_the_pool(&home, "box"));
         assert_eq!(sh(&home, "box", "hostname").ok(), "box");
+        full(&home, 1);
     }
 }
 
@@ -295,6 +300,7 @@ fn where_taking_one_fails_another_is_made() {
     assert!(ran.stderr.contains("the container that waited could not be used"), "{ran:?}");
     assert!(!is_of_the_pool(&home, "box"));
     assert_eq!(sh(&home, "box", "hostname").ok(), "box");
+    full(&home, 1);
 }
 
 #[test]
@@ -341,4 +347,5 @@ fn an_engine_that_only_can_be_asked_freezes_and_names_it() {
         !now.is_empty() && now != second && ready(&home) == 1
     });
     wait_until(SOON, "the workspace runs", || sh(&home, "box", "hostname").stdout == "box\n");
+    full(&home, 1);
 }
