@@ -265,24 +265,10 @@ fn codex_in_a_session_is_known_and_goes_on_after_a_stop() {
 }
 
 #[test]
-fn opencode_in_a_session_is_known_and_goes_on_after_a_stop() {
-    let Some(bench) = Bench::start(IMAGE) else { return };
-    bench.opencode();
-    bench.in_a_session(&Subject { name: "opencode", command: &[], yes: "", leave: "/exit" });
-}
-
-#[test]
 fn aider_in_a_session_is_known_and_goes_on_after_a_stop() {
     let Some(bench) = Bench::start(MORE) else { return };
     bench.aider();
     bench.in_a_session(&Subject { name: "aider", command: &[], yes: "y", leave: "/exit" });
-}
-
-#[test]
-fn gemini_cli_in_a_session_is_known_and_goes_on_after_a_stop() {
-    let Some(bench) = Bench::start(MORE) else { return };
-    bench.gemini();
-    bench.in_a_session(&Subject { name: "gemini", command: &[], yes: "", leave: "/quit" });
 }
 
 #[test]
