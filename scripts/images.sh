@@ -105,6 +105,7 @@ build_own() {
         dwell-test-workspace-agents-more) agents='gemini aider' ;;
         dwell-test-workspace-docker) agents='' target=docker ;;
         dwell-test-desktop) agents='' target=desktop ;;
+        dwell-test-android) provide dwell-test-desktop ;;
     esac
     if [ -n "${agents+set}" ]; then
         workspace_folder

@@ -23,6 +23,13 @@ pub struct Desktop {
     pub changed: bool,
 }
 
+/// Starts the Android emulator of a workspace on its desktop, or ends it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct ChangeAndroid {
+    /// Whether it is to run.
+    pub run: bool,
+}
+
 /// Asks for a way to see the desktop of a workspace in a browser of the node's machine.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct OpenViewer {

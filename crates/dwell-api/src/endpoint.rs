@@ -165,6 +165,8 @@ endpoints! {
     WORKSPACE_PORTS = "/v1/workspaces/{workspace}/ports";
     /// POST: starts or ends the desktop of a workspace.
     WORKSPACE_DESKTOP = "/v1/workspaces/{workspace}/desktop";
+    /// GET: what the Android emulator of a workspace does. POST: starts or ends it.
+    WORKSPACE_ANDROID = "/v1/workspaces/{workspace}/android";
     /// GET: what a browser needs in order to show it.
     WORKSPACE_VIEWER = "/v1/workspaces/{workspace}/viewer";
     /// POST: a way to see the desktop of a workspace in a browser of this machine.

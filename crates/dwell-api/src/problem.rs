@@ -70,6 +70,8 @@ codes! {
     DiskFull = "disk_full", 7, 507;
     /// A node has not enough left for what is to start there.
     NoRoom = "no_room", 7, 507;
+    /// The machine has no hardware virtualization that can be used.
+    NoKvm = "no_kvm", 7, 409;
     /// A program that dwell needs is not installed.
     ToolMissing = "tool_missing", 1, 424;
     /// A program that dwell ran ended with a failure.

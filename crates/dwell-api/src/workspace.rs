@@ -141,6 +141,9 @@ pub struct CreateWorkspace {
     #[serde(default)]
     #[schema(inline)]
     pub docker: Docker,
+    /// Whether it has the device that the Android emulator takes.
+    #[serde(default)]
+    pub android: bool,
 }
 
 impl CreateWorkspace {
@@ -155,6 +158,7 @@ impl CreateWorkspace {
             dotfiles: None,
             credentials: BTreeSet::new(),
             docker: Docker::None,
+            android: false,
         }
     }
 }

@@ -33,11 +33,13 @@ pub enum Variant {
     Docker,
     /// A desktop that is reached with VNC.
     Desktop,
+    /// That, and the Android emulator.
+    Android,
 }
 
 impl Variant {
     /// Every variant.
-    pub const ALL: [Self; 3] = [Self::Base, Self::Docker, Self::Desktop];
+    pub const ALL: [Self; 4] = [Self::Base, Self::Docker, Self::Desktop, Self::Android];
 
     /// Its name, which is the tag and the target of the Dockerfile.
     pub fn as_str(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Variant {
             Self::Base => "base",
             Self::Docker => "docker",
             Self::Desktop => "desktop",
+            Self::Android => "android",
         }
     }
 

@@ -1,6 +1,7 @@
 //! A workspace as it is wanted: the record that the store keeps, the names of what is made for
 //! it, and what is to be done where what was seen differs.
 
+mod android;
 mod docker;
 mod image;
 mod key;
@@ -21,6 +22,7 @@ use crate::idle::{Phase, Settings, Tier};
 use crate::observed::State;
 use crate::{EnvironmentId, Generation, WorkspaceId, WorkspaceName};
 
+pub use android::{ANDROID_PROGRAMS, Android, AndroidState, KVM, kvm_trouble, too_little};
 pub use docker::{DOCKER_DATA, DOCKER_LOG, DOCKER_VARIABLE, Docker, DockerError, HOST_SOCKET};
 pub use image::{ImageError, ImageRef};
 pub use key::{PublicKey, PublicKeyError};
@@ -203,6 +205,9 @@ pub struct Workspace {
     /// How it has Docker.
     #[serde(default)]
     pub docker: Docker,
+    /// Whether it has the device that the Android emulator takes.
+    #[serde(default)]
+    pub android: bool,
     /// When it was made, in microseconds since the Unix epoch.
     pub created: i64,
 }
@@ -240,6 +245,7 @@ impl Workspace {
             refuses_agents: false,
             credentials: BTreeSet::new(),
             docker: Docker::None,
+            android: false,
             created,
         }
     }

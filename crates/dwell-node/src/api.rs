@@ -271,6 +271,7 @@ fn router(node: Arc<Node>) -> Router {
         .route(endpoint::CREDENTIALS_IMPORT, post(credentials::import))
         .route(endpoint::CREDENTIALS_FORGET, post(credentials::forget))
         .route(endpoint::WORKSPACE_SETTINGS, post(workspace::settings))
+        .route(endpoint::WORKSPACE_ANDROID, get(desktop::android).post(desktop::change_android))
         .route(endpoint::WORKSPACE_MCP, post(mcp::serve))
         .route(endpoint::WORKSPACE_EXEC, post(workspace::exec))
         .route(endpoint::WORKSPACE_DIAL, post(workspace::dial))
@@ -420,6 +421,8 @@ pub(crate) async fn serve(
         workspace::ports,
         work::dial,
         desktop::change,
+        desktop::android,
+        desktop::change_android,
         desktop::files,
         desktop::open,
         forward::list,

@@ -26,6 +26,7 @@ pub(crate) async fn examine(node: &Node) -> Vec<Finding> {
     findings.extend(live_restore(node).await);
     findings.push(tool("git", &["--version"], "source trees of git projects need it").await);
     findings.push(tmux(node).await);
+    findings.push(android());
     let parts =
         node.listeners.parts().into_iter().chain(node.ingress.part()).chain(node.mesh.parts());
     findings.extend(parts.map(|part| Finding {
@@ -116,6 +117,15 @@ async fn disks(node: &Node) -> Vec<Finding> {
         finding("disk of a workspace", false, detail, &fix)
     })
     .collect()
+}
+
+/// Whether the Android emulator could work, which few need: not a fault where it cannot.
+fn android() -> Finding {
+    let detail = match workspace::kvm() {
+        None => "workspaces may have it: /dev/kvm is here".to_owned(),
+        Some((why, hint)) => format!("workspaces cannot have it: {why}; {hint}"),
+    };
+    finding("Android emulator", true, detail, "")
 }
 
 /// Whether services on other nodes are found at their ports below 1024.

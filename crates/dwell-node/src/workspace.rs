@@ -2,6 +2,7 @@
 //! records are the intent: what is being made is undone after a crash, what is being removed is
 //! finished, by the reconciler.
 
+mod android;
 mod attach;
 mod change;
 mod commands;
@@ -54,6 +55,7 @@ use crate::node::{Node, invalid_name};
 use crate::problem::OrProblem;
 use crate::world::{EngineState, look_at_workspace};
 
+pub(crate) use android::{android, change_android, kvm};
 pub(crate) use attach::attach;
 pub(crate) use change::{change, settle_as};
 pub(crate) use commands::Commands;

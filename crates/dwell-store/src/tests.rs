@@ -47,6 +47,7 @@ fn workspace(seed: u8, name: &str) -> Workspace {
         slept: false,
         credentials: Default::default(),
         docker: Default::default(),
+        android: false,
         root: None,
         homes: 0,
         snapshots: Vec::new(),

@@ -1,6 +1,7 @@
 //! The command line, as types. Names are parsed here, once; nothing is decided here.
 
 pub(crate) mod agent;
+pub(crate) mod android;
 pub(crate) mod begin;
 pub(crate) mod connect;
 pub(crate) mod credentials;
@@ -68,6 +69,7 @@ Workspaces:
   credentials  Sign-ins of agents that workspaces share
   config-ssh   Have ssh, scp, rsync, git and editors find workspaces as <name>.dwell
   vnc          See the desktop of a workspace in a browser
+  android      Run the Android emulator on the desktop of a workspace
   open         Open a workspace in an editor of this machine, over ssh
   tunnel       Reach a workspace through a tunnel of an editor's maker
   forward      Reach ports of a workspace or an environment at ports of this machine
@@ -244,6 +246,7 @@ pub(crate) enum Command {
     Ssh(ssh::Ssh),
     ConfigSsh(ssh::ConfigSsh),
     Vnc(vnc::Vnc),
+    Android(android::Android),
     Open(open::Open),
     Tunnel(open::Tunnel),
     Forward(forward::Forward),

@@ -1,6 +1,7 @@
 //! The commands: each parses nothing and decides nothing, calls the node's API and prints.
 
 mod agent;
+mod android;
 mod attach;
 mod begin;
 pub(crate) mod completion;
@@ -134,6 +135,7 @@ async fn dispatch(command: Command, context: &Context) -> Ended {
         Command::Aider(it) => begin(it, "aider", context).await,
         Command::Gemini(it) => begin(it, "gemini", context).await,
         Command::Agent(it) => agent::run(it, context).await,
+        Command::Android(it) => android::run(it, context).await,
         Command::Exec(it) => exec::run(it, context).await,
         Command::Logs(it) => logs::run(it, context).await,
         Command::Url(it) => url::run(it, context).await,

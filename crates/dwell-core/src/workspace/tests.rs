@@ -25,6 +25,7 @@ fn workspace() -> Workspace {
         refuses_agents: false,
         credentials: Default::default(),
         docker: Docker::None,
+        android: false,
         created: 1,
     }
 }

@@ -28,6 +28,7 @@ embedded! {
     0o644 "Dockerfile"
     0o644 "certificates/README"
     0o644 "install/agents"
+    0o644 "install/android"
     0o644 "install/desktop"
     0o644 "install/docker"
     0o644 "install/node"

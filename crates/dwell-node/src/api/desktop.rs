@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
-use dwell_api::desktop::{ChangeDesktop, Desktop, OpenViewer, Viewer};
+use dwell_api::desktop::{ChangeAndroid, ChangeDesktop, Desktop, OpenViewer, Viewer};
+use dwell_core::workspace::Android;
 
 use super::{Answer, Json, Key, Shared, answer};
 use crate::{viewer, workspace};
@@ -36,4 +37,21 @@ pub(super) async fn open(
     Json(request): Json<OpenViewer>,
 ) -> Answer<Viewer> {
     answer(viewer::open(&node, request).await?)
+}
+
+/// What the Android emulator of a workspace does. Wakes nothing.
+#[utoipa::path(get, path = "/v1/workspaces/{workspace}/android", params(("workspace" = String, Path)), responses((status = 200, body = Android)))]
+pub(super) async fn android(State(node): Shared, Path(name): Path<String>) -> Answer<Android> {
+    answer(workspace::android(&node, &name).await?)
+}
+
+/// Starts the Android emulator of a workspace on its desktop, or ends it.
+#[utoipa::path(post, path = "/v1/workspaces/{workspace}/android", params(("workspace" = String, Path)), request_body = ChangeAndroid, responses((status = 200, body = Android)))]
+pub(super) async fn change_android(
+    State(node): Shared,
+    Path(name): Path<String>,
+    _: Key,
+    Json(request): Json<ChangeAndroid>,
+) -> Answer<Android> {
+    answer(workspace::change_android(&node, &name, request.run).await?)
 }

@@ -13,11 +13,11 @@ use dwell_core::workspace::{
     DOCKER_DATA, Desired, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace,
 };
 use dwell_core::{Generation, WorkspaceId, WorkspaceName};
-use dwell_drivers::docker::{MachineSpec, Resources};
+use dwell_drivers::docker::{MachineSpec, Resources, Rights};
 
 use super::{
-    credentials, disk, docker, exists, find, given, labels, named, network, outcome, person, pool,
-    remove, save, tree,
+    android, credentials, disk, docker, exists, find, given, labels, named, network, outcome, person,
+    pool, remove, save, tree,
 };
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
@@ -53,6 +53,7 @@ pub(crate) async fn create(
         environments.insert(network::environment(node, meant).await?.id);
     }
     docker::refuse(node, operation, &image, request.docker).await?;
+    android::refuse(node, &image, &limits, request.android).await?;
     let it = Workspace {
         id: WorkspaceId::from_random(random()?),
         name: request.name,
@@ -77,6 +78,7 @@ pub(crate) async fn create(
         refuses_agents: false,
         credentials: request.credentials,
         docker: request.docker,
+        android: request.android,
         created: node.now(),
     };
     // Before the record is there, so that the reconciler never takes it for a leftover.
@@ -317,7 +319,10 @@ pub(super) async fn container(node: &Node, it: &Workspace) -> Result<(), Problem
         ]
         .concat(),
         volumes: it.docker_data().map(|name| (name, DOCKER_DATA.to_owned())).into_iter().collect(),
-        rights: docker::rights(it),
+        rights: Rights {
+            devices: [docker::rights(it).devices, android::devices(it)].concat(),
+            ..docker::rights(it)
+        },
         resources: resources(&it.limits),
         disk: disk::of_container(node, it).await?,
     };
@@ -330,7 +335,8 @@ pub(super) async fn start(node: &Node, it: &Workspace) -> Result<(), Problem> {
     started.or_problem().map_err(|problem| Problem {
         message: format!("workspace `{}` did not start: {}", it.name, problem.message),
         ..problem
-    })
+    })?;
+    android::ready(node, it).await
 }
 
 pub(super) fn resources(limits: &Limits) -> Resources {

@@ -55,18 +55,9 @@ pub(super) async fn refuse(
     if docker == Docker::Socket && socket(node).is_none() {
         return Err(refused("this node's engine has no socket on this machine"));
     }
-    let ours = format!("{}={}", label::NODE, node.id);
-    let looked = Program::new("docker")
-        .args(["run", "--rm", "--network", "none", "--label", &ours, "--entrypoint", "sh"])
-        .args([image.as_str(), "-c", LACKS, "sh"])
-        .args(docker.programs().iter().copied())
-        .limit(LOOK)
-        .run()
-        .await
-        .or_problem()?;
-    let lacks = looked.text();
+    let lacks = lacks(node, image, docker.programs()).await?;
     if !lacks.is_empty() {
-        let lacks = lacks.split_whitespace().collect::<Vec<_>>().join(", ");
+        let lacks = lacks.join(", ");
         return Err(refused(&format!("the image `{image}` has no {lacks}")).hint(
             "`dwell image build docker` makes one that has, `--image dwell-workspace:docker` takes it",
         ));
@@ -75,6 +66,24 @@ pub(super) async fn refuse(
         operation.note(warning);
     }
     Ok(())
+}
+
+/// The programs that an image lacks.
+pub(super) async fn lacks(
+    node: &Node,
+    image: &ImageRef,
+    programs: &[&str],
+) -> Result<Vec<String>, Problem> {
+    let ours = format!("{}={}", label::NODE, node.id);
+    let looked = Program::new("docker")
+        .args(["run", "--rm", "--network", "none", "--label", &ours, "--entrypoint", "sh"])
+        .args([image.as_str(), "-c", LACKS, "sh"])
+        .args(programs)
+        .limit(LOOK)
+        .run()
+        .await
+        .or_problem()?;
+    Ok(looked.text().split_whitespace().map(str::to_owned).collect())
 }
 
 /// The socket of this node's engine.

@@ -202,6 +202,9 @@ pub(crate) struct Create {
     /// How it has Docker: none, rootless, dind or socket
     #[arg(long, value_name = "MODE", default_value_t)]
     pub(crate) docker: Docker,
+    /// Give it the device that the Android emulator takes; see `dwell android`
+    #[arg(long)]
+    pub(crate) android: bool,
 }
 
 /// Whether connections may forward their ssh agent.

@@ -24,7 +24,8 @@ pub(in crate::workspace) async fn adopt(
 ) -> Option<Workspace> {
     let is_plain = request.environments.is_empty()
         && request.credentials.is_empty()
-        && request.docker.is_none();
+        && request.docker.is_none()
+        && !request.android;
     if !is_plain {
         return None;
     }

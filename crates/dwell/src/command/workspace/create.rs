@@ -25,6 +25,7 @@ pub(super) async fn run(it: Create, context: &Context) -> Ended {
     body.environments = it.env;
     body.credentials = it.credentials.into_iter().collect();
     body.docker = it.docker;
+    body.android = it.android;
     // What dotfiles say is the person's own.
     let output = match body.dotfiles {
         Some(_) => context.output.clone().verbose(true),
