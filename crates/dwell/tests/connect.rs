@@ -201,9 +201,9 @@ impl<'a> Watched<'a> {
     fn new(home: &'a TestHome) -> Self {
         let terminal = Terminal::shell(home, home.path());
         terminal.resize(80, 24);
-        terminal.types("stty -g > modes; echo known");
+        terminal.types("stty -g > modes; echo kno''wn");
         terminal.keys(&["Enter"]);
-        terminal.says("known");
+        terminal.shows("known");
         Self { home, terminal }
     }
 
@@ -225,7 +225,7 @@ impl<'a> Watched<'a> {
     fn is_as_before(&self) {
         self.terminal.types("stty -g | cmp - modes && echo the sa''me");
         self.terminal.keys(&["Enter"]);
-        self.terminal.says("the same");
+        self.terminal.shows("the same");
         assert_eq!(self.terminal.knows("#{alternate_on} #{cursor_flag}"), "0 1");
         assert!(!self.terminal.screen().contains("q quit"), "{}", self.terminal.screen());
     }

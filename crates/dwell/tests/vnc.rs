@@ -72,10 +72,18 @@ fn a_terminal_on_it_is_used_in_a_browser() {
         eprintln!("skipped: this takes a browser, which scripts/test-tools.sh installs");
         return;
     }
-    let address = DesktopPage::of(&home, "box");
     let picture = home.path().join("desktop.png");
     let line = "echo typed $((6*7)) > typed";
-    let ran = run(node().arg(script).args([&address.url, line]).arg(&picture), LIMIT);
+    let used = || {
+        let address = DesktopPage::of(&home, "box");
+        run(node().arg(&script).args([&address.url, line]).arg(&picture), LIMIT)
+    };
+    // A browser gives up what it loads when a network interface of the machine comes or goes, as
+    // they do while other tests run.
+    let ran = (0..4)
+        .map(|_| used())
+        .find(|ran| !ran.stderr.contains("ERR_NETWORK_CHANGED"))
+        .unwrap_or_else(used);
     let said: Vec<&str> = ran.ok().lines().collect();
     assert!(!said[0].contains('#'), "the ticket leaves the address bar: {said:?}");
     assert!(said[1].contains("used already"), "{said:?}");

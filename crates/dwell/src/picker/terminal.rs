@@ -124,7 +124,10 @@ impl Page {
                         all.push(News::Resized);
                     }
                     Event::Key(key) => all.extend(keys_of(key).map(News::Key)),
-                    Event::Resize(..) => all.push(News::Resized),
+                    Event::Resize(..) => {
+                        self.terminal.clear()?;
+                        all.push(News::Resized);
+                    }
                     _ => {}
                 }
             }
@@ -133,7 +136,11 @@ impl Page {
             }
             tokio::select! {
                 ready = self.input.ready() => ready?,
-                _ = self.resized.recv() => return Ok(vec![News::Resized]),
+                _ = self.resized.recv() => {
+                    // It may have the size again that it had, and not what was drawn.
+                    self.terminal.clear()?;
+                    return Ok(vec![News::Resized]);
+                }
                 _ = self.continued.recv() => {
                     self.take_again()?;
                     return Ok(vec![News::Resized]);
