@@ -50,7 +50,11 @@ pub fn keep(place: &Path) -> io::Result<()> {
         && fs::metadata(&part).is_ok_and(|it| is_ours(&it));
     if !linked {
         let _ = fs::remove_file(&part);
-        fs::copy(&running, &part)?;
+        if let Err(error) = fs::copy(&running, &part) {
+            // A disk that was not full is not to be so for half a copy.
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
     }
     fs::rename(&part, place)
 }

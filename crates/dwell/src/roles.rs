@@ -32,6 +32,8 @@ pub(crate) fn daemon(context: &Context, background: bool) -> Ended {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
+        // On a full disk there is nowhere to say that the log cannot be written; trying ends the daemon.
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .init();
     dwell_node::run(context.paths.clone())?;
