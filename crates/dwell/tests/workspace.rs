@@ -218,12 +218,12 @@ fn more_than_the_limit_of_the_disk_is_told() {
         show(&home, "box")["size"].is_object()
     });
     let shown = home.dwell(["ws", "show", "box"]);
-    assert!(shown.ok().contains("more than its limit of 1 GiB"), "{shown:?}");
+    assert!(shown.ok().contains("more than its limit of 1.0 GiB"), "{shown:?}");
     let told = home.dwell(["doctor"]).stdout;
     assert!(told.contains("`box` takes 11") && told.contains("dwell ws resize box"), "{told}");
     home.dwell(["ws", "resize", "box", "disk=2g"]).ok();
     let shown = home.dwell(["ws", "show", "box"]);
-    assert!(shown.ok().contains(", of 2 GiB"), "{shown:?}");
+    assert!(shown.ok().contains(", of 2.0 GiB"), "{shown:?}");
     assert!(!home.dwell(["doctor"]).stdout.contains("`box` takes"));
 }
 

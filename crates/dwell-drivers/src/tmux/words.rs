@@ -120,10 +120,11 @@ mod tests {
 
     #[test]
     fn a_session_is_its_oldest_pane_whatever_its_name() {
-        let text = "%7 100 2 40 0 a\n%3 100 2 30 0 a\n%1 99 0 20 1 two words %9\nnonsense";
+        let text = "%7 100 2 40 0 3 a\n%3 100 2 30 0 3 a\n%1 99 0 20 1 1 two words %9\nnonsense";
         let found = sessions(text);
         assert_eq!(found.len(), 2);
         assert_eq!((found[0].name.as_str(), found[0].pid, found[0].attached), ("a", 30, 2));
+        assert_eq!((found[0].windows, found[1].windows), (3, 1));
         assert_eq!((found[1].name.as_str(), found[1].dead), ("two words %9", true));
     }
 

@@ -16,8 +16,8 @@ use dwell_core::{Generation, WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources, Rights};
 
 use super::{
-    android, credentials, disk, docker, exists, find, given, labels, named, network, outcome, person,
-    pool, remove, save, tree,
+    android, credentials, disk, docker, exists, find, given, labels, named, network, outcome,
+    person, pool, remove, save, tree,
 };
 use crate::node::{Node, invalid_name, random};
 use crate::operation::{Operation, fault};
