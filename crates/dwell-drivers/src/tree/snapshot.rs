@@ -128,9 +128,16 @@ fn start(
     let index = scratch.path().join(format!("index-{:08x}", u32::from_le_bytes(random)));
     let real = repository.git_dir.join("index");
     if real.exists() {
-        fs::copy(&real, &index).map_err(|e| TreeError::io(&real, e))?;
+        copy_index(&real, &index).map_err(|e| TreeError::io(&real, e))?;
     }
     Ok((repository.git().index(&index).objects(store, &repository.objects()), index))
+}
+
+/// With its time: git compares whole seconds, and reads anew what is as young as the index.
+fn copy_index(real: &Path, copy: &Path) -> std::io::Result<()> {
+    let modified = fs::metadata(real)?.modified()?;
+    fs::copy(real, copy)?;
+    fs::File::options().write(true).open(copy)?.set_modified(modified)
 }
 
 fn is_behind_link(root: &Path, path: &Path) -> bool {

@@ -1,7 +1,8 @@
 //! Work that goes back and forth between a tree and its source.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use dwell_drivers::tree::{self, DiffOptions, MergeOptions, Tree, TreeError};
 
@@ -302,4 +303,27 @@ async fn an_emptied_or_lost_side_deletes_nothing() {
     fs::rename(place.path("tree"), place.path("away")).unwrap();
     assert!(matches!(merge(&place, &tree).await, Err(TreeError::NoTree { .. })));
     assert!(place.exists("source/a.txt"));
+}
+
+#[tokio::test]
+async fn a_change_of_the_same_size_in_the_second_of_the_last_look_is_seen() {
+    let place = Place::git();
+    let tree = place.create().await;
+    // Everything happened in one second, some time ago: to git, which compares whole seconds, the
+    // file looks as it did, and only the time of the index tells that it must be read.
+    place.run("source", &["config", "core.trustctime", "false"]);
+    let then = SystemTime::now() - Duration::from_secs(60);
+    let at_once = |path: &Path| {
+        fs::File::options().write(true).open(path).unwrap().set_modified(then).unwrap();
+    };
+    at_once(&place.path("tree/c.txt"));
+    place.run("tree", &["update-index", "-q", "--refresh"]);
+    place.write("tree/c.txt", "d\n");
+    at_once(&place.path("tree/c.txt"));
+    let index =
+        place.git_line("tree", &["rev-parse", "--path-format=absolute", "--git-path", "index"]);
+    at_once(Path::new(&index));
+    assert_eq!(place.status("tree"), " M c.txt\n");
+    let all = DiffOptions { name_only: true, ..Default::default() };
+    assert_eq!(diff(&place, &tree, all).await, "c.txt\n");
 }
