@@ -263,6 +263,8 @@ fn a_crash_while_it_is_filled_leaves_nothing_behind() {
         full(&home, 1);
         wait_until(SOON, "nothing else is there", || everything(&home) == [1, 1, 1]);
         want(&home, IMAGE, 0);
+        // Who asks has the configuration looked at.
+        home.dwell(["ws", "pool"]).ok();
         wait_until(SOON, "off removes it", || everything(&home) == [0, 0, 0]);
         home.dwell(["node", "stop"]).ok();
         want(&home, IMAGE, 1);
