@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
+use ratatui::backend::{Backend as _, CrosstermBackend};
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::crossterm::execute;
@@ -125,7 +125,7 @@ impl Page {
                     }
                     Event::Key(key) => all.extend(keys_of(key).map(News::Key)),
                     Event::Resize(..) => {
-                        self.terminal.clear()?;
+                        self.forget()?;
                         all.push(News::Resized);
                     }
                     _ => {}
@@ -138,7 +138,7 @@ impl Page {
                 ready = self.input.ready() => ready?,
                 _ = self.resized.recv() => {
                     // It may have the size again that it had, and not what was drawn.
-                    self.terminal.clear()?;
+                    self.forget()?;
                     return Ok(vec![News::Resized]);
                 }
                 _ = self.continued.recv() => {
@@ -160,7 +160,15 @@ impl Page {
 
     fn take_again(&mut self) -> io::Result<()> {
         take()?;
-        self.terminal.clear()
+        self.forget()
+    }
+
+    /// Clears the screen and has all of it drawn anew. The terminal's own way asks where the cursor
+    /// is, and fails where the answer is late.
+    fn forget(&mut self) -> io::Result<()> {
+        self.terminal.backend_mut().clear()?;
+        self.terminal.swap_buffers();
+        Ok(())
     }
 }
 
