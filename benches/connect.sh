@@ -26,6 +26,7 @@ clean_frame() {
     local process=$SCREEN_PID
     printf q >&"$keys"
     cat <&"$screen" >/dev/null
+    # What is measured is over; how the screen ends is for the tests of it.
     wait "$process" || true
     exec {keys}>&- {screen}<&-
 }

@@ -44,6 +44,7 @@ finish() {
     for name in bench warm lasting; do
         "$DWELL" ws destroy "$name" --force --purge >/dev/null 2>&1 || true
     done
+    # Where no daemon answers any more, the rest is removed all the same.
     pool_of 0 || true
     "$DWELL" node stop >/dev/null 2>&1 || true
     rm -rf "$work"

@@ -30,32 +30,10 @@ fn environment(seed: u8, project: &str, name: &str) -> Environment {
 }
 
 fn workspace(seed: u8, name: &str) -> Workspace {
+    let id = WorkspaceId::from_random([seed; 8]);
     Workspace {
-        id: WorkspaceId::from_random([seed; 8]),
-        name: name.parse().unwrap(),
-        generation: Generation::FIRST,
-        image: Default::default(),
-        limits: Default::default(),
-        desired: workspace::Desired::Running,
         making: false,
-        kept: None,
-        environments: Default::default(),
-        trees: Default::default(),
-        subnet: None,
-        host_key: String::new(),
-        idle: dwell_core::idle::Settings::default(),
-        slept: false,
-        credentials: Default::default(),
-        docker: Default::default(),
-        android: false,
-        root: None,
-        homes: 0,
-        snapshots: Vec::new(),
-        snapshots_made: 0,
-        setup: Vec::new(),
-        before: None,
-        refuses_agents: false,
-        created: 1,
+        ..Workspace::new(id, name.parse().unwrap(), Default::default(), Default::default(), 1)
     }
 }
 

@@ -2,31 +2,14 @@ use super::*;
 
 fn workspace() -> Workspace {
     Workspace {
-        id: WorkspaceId::from_random([1; 8]),
-        name: "box".parse().unwrap(),
-        generation: Generation::FIRST,
-        image: ImageRef::default(),
-        limits: Limits::default(),
-        desired: Desired::Running,
         making: false,
-        kept: None,
-        environments: BTreeSet::new(),
-        trees: BTreeSet::new(),
-        subnet: None,
-        host_key: String::new(),
-        idle: crate::idle::Settings::default(),
-        slept: false,
-        root: None,
-        homes: 0,
-        snapshots: Vec::new(),
-        snapshots_made: 0,
-        setup: Vec::new(),
-        before: None,
-        refuses_agents: false,
-        credentials: Default::default(),
-        docker: Docker::None,
-        android: false,
-        created: 1,
+        ..Workspace::new(
+            WorkspaceId::from_random([1; 8]),
+            "box".parse().unwrap(),
+            ImageRef::default(),
+            Limits::default(),
+            1,
+        )
     }
 }
 

@@ -7,12 +7,11 @@ use std::time::Duration;
 use dwell_api::event::Outcome;
 use dwell_api::workspace::{CreateWorkspace, RestoreWorkspace};
 use dwell_api::{Code, Event, Problem, StepState};
-use dwell_core::idle::Settings;
 use dwell_core::observed::label;
 use dwell_core::workspace::{
     DOCKER_DATA, Desired, HOME, ImageRef, Kept, Limits, READY, Sizing, Workspace,
 };
-use dwell_core::{Generation, WorkspaceId, WorkspaceName};
+use dwell_core::{WorkspaceId, WorkspaceName};
 use dwell_drivers::docker::{MachineSpec, Resources, Rights};
 
 use super::{
@@ -54,32 +53,14 @@ pub(crate) async fn create(
     }
     docker::refuse(node, operation, &image, request.docker).await?;
     android::refuse(node, &image, &limits, request.android).await?;
+    let id = WorkspaceId::from_random(random()?);
     let it = Workspace {
-        id: WorkspaceId::from_random(random()?),
-        name: request.name,
-        generation: Generation::FIRST,
-        image,
-        limits,
-        desired: Desired::Running,
-        making: true,
-        kept: None,
         environments: environments.clone(),
         trees: environments,
-        subnet: None,
-        host_key: String::new(),
-        idle: Settings::default(),
-        slept: false,
-        root: None,
-        homes: 0,
-        snapshots: Vec::new(),
-        snapshots_made: 0,
-        setup: Vec::new(),
-        before: None,
-        refuses_agents: false,
         credentials: request.credentials,
         docker: request.docker,
         android: request.android,
-        created: node.now(),
+        ..Workspace::new(id, request.name, image, limits, node.now())
     };
     // Before the record is there, so that the reconciler never takes it for a leftover.
     let id_lock = node.workspaces.lock(it.id.as_str());
